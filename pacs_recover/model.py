@@ -1,0 +1,129 @@
+"""The vocabulary of the project: plain values that every other module speaks in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+
+FactState = Literal["ok", "warn", "bad"]
+StepKind = Literal["do", "check", "ask"]
+Activity = Literal["active", "starting", "stopped", "failed", "absent", "unknown"]
+
+COMPONENTS = ("config", "certs", "queue", "logs")
+"""Every restorable part, in the order in which a full restore prepares them."""
+
+
+class Fact(Struct, frozen=True):
+    """One line of a preview: what, its value, and whether it is fine."""
+
+    label: str
+    value: str
+    state: FactState = "ok"
+
+
+class Backup(Struct, frozen=True, kw_only=True):
+    """One thing in a source that a component can be restored from."""
+
+    id: str
+    component: str
+    source: str
+    key: str
+    """Where it is, in the source's own terms: a path, an object key, a commit."""
+    taken_at: datetime
+    """Aware, UTC; from the name where it has one, else the file's mtime."""
+    size: int | None = None
+    """Bytes as stored; None where the source does not know it."""
+    format: str = ""
+    """How the bytes are wrapped, outermost last, as in a file name: ``tar.gz``, ``tar.enc``, ``db.gz``, ``db``, ``gz``."""
+    storage_class: str | None = None
+    readable: bool = True
+    verified: str | None = None
+    """When it was last proven by a restore or a verification (RFC 3339); None is never."""
+    findings: tuple[Fact, ...] = ()
+    """What is odd about the entry itself (its name, its time), before it is opened."""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether a key is needed to read it."""
+        return self.format.endswith(".enc")
+
+
+class Preview(Struct, frozen=True):
+    """What is known of a backup's content without restoring it."""
+
+    facts: tuple[Fact, ...]
+    details: dict[str, Any] = {}
+    """Keys that the JSON contract adds for a component: ``tables``, ``certificates`` …"""
+
+    @property
+    def state(self) -> FactState:
+        """The worst state of any fact."""
+        states = {fact.state for fact in self.facts}
+        return "bad" if "bad" in states else "warn" if "warn" in states else "ok"
+
+
+class ServiceState(Struct, frozen=True):
+    """What a service is doing now."""
+
+    activity: Activity
+    detail: str
+    """In the service manager's own words, for evidence: ``active/running, pid 4711, NRestarts=0``."""
+    restarts: int | None = None
+    """How often the manager restarted it by itself; None where that is not counted."""
+    pid: int | None = None
+
+
+class Service(Protocol):
+    """One service of a site, however it is run."""
+
+    @property
+    def name(self) -> str:
+        """What an operator calls it."""
+        ...
+
+    def state(self) -> ServiceState:
+        """What it is doing now; ``unknown`` (never an exception) where that cannot be told."""
+        ...
+
+    def start(self) -> str:
+        """Start it and return the evidence; that it stays up is checked elsewhere. Raises RecoverError."""
+        ...
+
+    def stop(self) -> str:
+        """Stop it, see it stopped, and return the evidence. Raises RecoverError when it is not."""
+        ...
+
+    def environment(self) -> dict[str, str] | None:
+        """The variables that its configuration is expanded with; None where they cannot be known."""
+        ...
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Progress inside a step: how much of how much, in bytes or seconds."""
+
+    done: float
+    total: float | None
+    unit: Literal["bytes", "seconds", "files"] = "bytes"
+
+
+Work = Generator[Amount, None, str]
+"""A step's work that reports progress and returns its evidence."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the checklist: what it says is what it does."""
+
+    title: str
+    do: Callable[[], str | Work] = lambda: ""
+    """Does it and returns the evidence. A question (kind ``ask``) returns its details and is then put to the operator."""
+    kind: StepKind = "do"
+    budget: float | None = None
+    """Seconds it should take at most; a longer one is shown, not failed."""
+    covers: str | None = None
+    """The line of the guide's verification checklist that this step proves."""
