@@ -1,0 +1,61 @@
+"""Text for people: names from outside made harmless, amounts and times as an operator reads them."""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC, datetime, timedelta, tzinfo
+
+import humanize
+
+UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+"""Unicode categories that can move a cursor, reorder text or hide in it."""
+
+
+def safe(text: object, limit: int = 200) -> str:
+    """Outside text with control, format and bidirectional characters escaped, cut to ``limit`` characters."""
+    escaped = "".join(_escape(char) if unicodedata.category(char) in UNSAFE else char for char in str(text)[: limit + 1])
+    return escaped if len(str(text)) <= limit else escaped[:limit] + "…"
+
+
+def _escape(char: str) -> str:
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def size(count: int | float | None) -> str:
+    """Bytes for a person: ``1.2 MB``; ``unknown`` for None."""
+    return "unknown" if count is None else str(humanize.naturalsize(count))
+
+
+def seconds(value: float | None) -> str:
+    """A duration as ``0.4 s``, ``12 s``, ``3:07`` (minutes) or ``1:02:03`` (hours); ``unknown`` for None."""
+    if value is None:
+        return "unknown"
+    if value < 10:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+def stamp(moment: datetime) -> str:
+    """An aware time as RFC 3339 in UTC, to the second."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def both_times(moment: datetime, zone: tzinfo | None = None) -> str:
+    """A time in UTC and in local (or the given) time, as the operator's wall clock shows it."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC ({moment.astimezone(zone):%H:%M %Z})"
+
+
+def age(since: datetime, now: datetime) -> str:
+    """How long ago, roughly: ``3 hours``; the future is said to be one."""
+    delta = now - since
+    words = str(humanize.naturaldelta(abs(delta)))
+    return f"{words} in the future" if delta < -timedelta(seconds=1) else words
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """``1 file``, ``2 files``, ``3 entries`` (with ``plural`` given)."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -1,0 +1,25 @@
+"""Skips what a machine lacks, with its reason; where REQUIRE_ALL=1 (CI) such a skip is a failure."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Honour ``@pytest.mark.needs(program, reason=…)``; ``root`` and ``user namespaces`` count as programs too."""
+    for mark in item.iter_markers("needs"):
+        for program in mark.args:
+            if not _has(program):
+                missing = f"needs {program}: {mark.kwargs['reason']}"
+                if os.environ.get("REQUIRE_ALL") == "1":
+                    pytest.fail(f"REQUIRE_ALL=1 and {missing}", pytrace=False)
+                pytest.skip(missing)
+
+
+def _has(program: str) -> bool:
+    if program == "root":
+        return os.geteuid() == 0
+    return shutil.which(program) is not None
