@@ -11,6 +11,8 @@ from msgspec import Struct
 
 FactState = Literal["ok", "warn", "bad"]
 StepKind = Literal["do", "check", "ask"]
+Phase = Literal["", "down", "up", "soak"]
+"""What a step means for the clocks: downtime runs from the start of ``down`` to the end of ``up``."""
 Activity = Literal["active", "starting", "stopped", "failed", "absent", "unknown"]
 
 COMPONENTS = ("config", "certs", "queue", "logs")
@@ -38,7 +40,7 @@ class Backup(Struct, frozen=True, kw_only=True):
     size: int | None = None
     """Bytes as stored; None where the source does not know it."""
     format: str = ""
-    """How the bytes are wrapped, outermost last, as in a file name: ``tar.gz``, ``tar.enc``, ``db.gz``, ``db``, ``gz``."""
+    """How the bytes are wrapped, outermost last, as in a file name: ``tar.gz``, ``tar.enc``, ``db.gz``."""
     storage_class: str | None = None
     readable: bool = True
     verified: str | None = None
@@ -121,9 +123,10 @@ class Step:
 
     title: str
     do: Callable[[], str | Work] = lambda: ""
-    """Does it and returns the evidence. A question (kind ``ask``) returns its details and is then put to the operator."""
+    """Does it and returns the evidence; of a question (kind ``ask``) the details that it is put with."""
     kind: StepKind = "do"
     budget: float | None = None
     """Seconds it should take at most; a longer one is shown, not failed."""
+    phase: Phase = ""
     covers: str | None = None
     """The line of the guide's verification checklist that this step proves."""

@@ -13,8 +13,9 @@ UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 def safe(text: object, limit: int = 200) -> str:
     """Outside text with control, format and bidirectional characters escaped, cut to ``limit`` characters."""
-    escaped = "".join(_escape(char) if unicodedata.category(char) in UNSAFE else char for char in str(text)[: limit + 1])
-    return escaped if len(str(text)) <= limit else escaped[:limit] + "…"
+    head = str(text)[: limit + 1]
+    escaped = "".join(_escape(char) if unicodedata.category(char) in UNSAFE else char for char in head)
+    return escaped if len(head) <= limit else escaped[:limit] + "…"
 
 
 def _escape(char: str) -> str:

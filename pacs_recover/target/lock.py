@@ -1,0 +1,131 @@
+"""One changing run at a time for a live path, whichever site file or state directory names it.
+
+The lock is a flock on a file beside the live part, so the kernel frees it with its holder. Its text names the last
+changing run and that run's journal: an unfinished run is found there even from another state directory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from pacs_recover.errors import Refused
+from pacs_recover.target import places, rooms
+
+
+class Mark(Struct, frozen=True, kw_only=True):
+    """What a lock file says: the last changing run of this live path."""
+
+    run: str
+    journal: str
+    finished: bool = False
+    operator: str = ""
+    pid: int = 0
+
+
+def files(real: Path, live_trees: Iterable[Path]) -> list[Path]:
+    """The lock files that a live path can have, nearest first; a new host's first run made its own further up."""
+    trees = tuple(live_trees)
+    name = f"{real.name}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:8]}.lock"
+    homes = [home for home in (real.parent, *real.parent.parents) if not any(home.is_relative_to(t) for t in trees)]
+    return [home / rooms.NAME / name for home in homes if home.is_dir()]
+
+
+def read_mark(path: Path) -> Mark | None:
+    """What a lock file says; None where it says nothing or cannot be read."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Mark)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def marks(reals: Iterable[Path], live_trees: Iterable[Path]) -> list[Mark]:
+    """The marks of these live paths, each run once."""
+    trees = tuple(live_trees)
+    found = [mark for real in reals for file in files(real, trees) if (mark := read_mark(file))]
+    return list({mark.run: mark for mark in found}.values())
+
+
+class SiteLock:
+    """The right to change these live paths; held until closed or the process ends."""
+
+    def __init__(self, reals: Iterable[Path], live_trees: Iterable[Path]) -> None:
+        """Take it. Refused where another process holds any of it; OSError."""
+        self._held: list[int] = []
+        trees = tuple(live_trees)
+        try:
+            for real in sorted(set(reals)):
+                self._take(real, trees)
+        except BaseException:
+            self.close()
+            raise
+
+    def _take(self, real: Path, trees: tuple[Path, ...]) -> None:
+        paths = files(real, trees)
+        own = next(
+            (
+                home / rooms.NAME / paths[0].name
+                for home in rooms.writable_trusted_above(real.parent)
+                if not _within(home, trees)
+            ),
+            None,
+        )
+        if own is None:
+            raise Refused(f"no directory above {real} can hold the lock", "run it as root")
+        rooms.make_private(own.parent)
+        for path in paths:
+            if path == own or path.exists():
+                self._held.append(_flock(path))
+
+    def mark(self, mark: Mark) -> None:
+        """Write, durably, what the lock files say. OSError."""
+        text = msgspec.json.encode(mark)
+        for fd in self._held:
+            os.pwrite(fd, text, 0)
+            os.ftruncate(fd, len(text))
+            os.fsync(fd)
+
+    def said(self) -> list[Mark]:
+        """What the held lock files say."""
+        texts = [os.pread(fd, 65536, 0) for fd in self._held]
+        return [mark for text in texts if (mark := _decode(text))]
+
+    def close(self) -> None:
+        """Let it go."""
+        for fd in self._held:
+            os.close(fd)
+        self._held.clear()
+
+
+def _decode(text: bytes) -> Mark | None:
+    try:
+        return msgspec.json.decode(text, type=Mark)
+    except msgspec.DecodeError:
+        return None
+
+
+def _within(home: Path, trees: tuple[Path, ...]) -> bool:
+    return any(home.is_relative_to(tree) for tree in trees)
+
+
+def _flock(path: Path) -> int:
+    with places.directory(path.parent) as parent:
+        fd = os.open(path.name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=parent)
+        places.sync(parent)
+    for _ in range(10):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fd
+        except BlockingIOError:
+            time.sleep(0.05)
+    holder = _decode(os.pread(fd, 65536, 0))
+    os.close(fd)
+    who = f" by run {holder.run} of {holder.operator} (pid {holder.pid})" if holder else ""
+    raise Refused(f"{path.stem.rsplit('-', 1)[0]} is being restored{who}", "follow it with: pacs-recover attach")
