@@ -94,6 +94,7 @@ class Journal:
         flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | (os.O_CREAT | os.O_EXCL if create else 0)
         self.path = path
         self.step: int | None = None
+        self.broken = False
         self._now = now
         self._fd = os.open(path, flags, 0o600)
         _lock(self._fd, path)

@@ -38,14 +38,9 @@ class Identity(Struct, frozen=True):
         """Whether it is a directory (a link to one is not)."""
         return stat.S_ISDIR(self.mode)
 
-    def same(self, pair: tuple[int, int] | list[int] | None) -> bool:
-        """Whether this is the thing with that (device, inode)."""
-        return pair is not None and (self.device, self.inode) == tuple(pair)
-
-    @property
-    def pair(self) -> tuple[int, int]:
-        """(device, inode), as journals name it."""
-        return self.device, self.inode
+    def same(self, inode: int | None) -> bool:
+        """Whether this is the thing with that inode; device numbers do not survive a reboot, so they are not asked."""
+        return inode is not None and self.inode == inode
 
 
 @contextmanager
@@ -162,6 +157,21 @@ def make_directories(path: Path, mode: int = 0o700) -> None:
     found = identity(path)
     if found is None or not found.is_directory:
         raise FileExistsError(errno.EEXIST, "not a directory", str(path))
+
+
+def remove_if_empty(path: Path) -> str:
+    """Remove a directory that holds nothing; says what came of it. OSError."""
+    try:
+        with directory(path.parent) as parent:
+            os.rmdir(path.name, dir_fd=parent)
+            sync(parent)
+    except FileNotFoundError:
+        return f"{path} was not there"
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return f"{path} stays, as it holds files of somebody else"
+    return f"{path} removed"
 
 
 def remove_tree(path: Path) -> None:

@@ -20,15 +20,9 @@ class Room(Struct, frozen=True, kw_only=True):
     """One run's directory on one filesystem."""
 
     path: str
-    device: int
     inode: int
     private: bool
     """Whether nobody else can rename it; where that cannot be had, nothing is unpacked or checked in it."""
-
-    @property
-    def pair(self) -> tuple[int, int]:
-        """(device, inode)."""
-        return self.device, self.inode
 
 
 def writable_trusted_above(path: Path) -> Iterator[Path]:
@@ -68,7 +62,7 @@ def open_room(place: Path, run: str, private: bool) -> Room:
     places.make_directories(place / run, 0o700)
     made = places.identity(place / run)
     assert made is not None, place
-    return Room(path=str(place / run), device=made.device, inode=made.inode, private=private)
+    return Room(path=str(place / run), inode=made.inode, private=private)
 
 
 def make_private(place: Path) -> None:
@@ -87,11 +81,11 @@ def locate(room: Room) -> Path:
     """Where the room is now. RollbackIncomplete where it was moved out of sight."""
     path = Path(room.path)
     found = places.identity(path)
-    if found and found.same(room.pair):
+    if found and found.same(room.inode):
         return path
     for other in _renamed(path.parent.parent, path.name):
         moved = places.identity(other)
-        if moved and moved.same(room.pair):
+        if moved and moved.same(room.inode):
             return other
     home = path.parent.parent
     raise RollbackIncomplete(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -146,11 +147,15 @@ def copy_labels(source: int, destination: int) -> None:
 
 
 def as_far_as_we_may(change: Callable[..., None], *args: Any) -> None:
-    """Make a change that may need root; where we are not root, what cannot be had is left, as cp does. OSError as root."""
+    """Make a change that a filesystem may not know or only root may make; what cannot be had is left, as cp does.
+
+    Raises OSError for anything else.
+    """
     try:
         change(*args)
-    except PermissionError:
-        if os.geteuid() == 0:
+    except OSError as error:
+        unknown = error.errno in (errno.ENOTSUP, errno.ENOSYS)
+        if not unknown and (os.geteuid() == 0 or error.errno not in (errno.EPERM, errno.EACCES)):
             raise
 
 

@@ -1,0 +1,218 @@
+"""Runs a plan: a generator of events with no input or output but the target's and the journal's.
+
+Whatever happens between the first effect and the last check ends in a rollback. A question is an ``Asked`` event that
+is answered through ``send``: True goes on, anything else declines.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+
+from pacs_recover.errors import Interrupted, RecoverError, Refused, RollbackIncomplete
+from pacs_recover.events import (
+    Answered,
+    AnyEvent,
+    Asked,
+    Began,
+    Effect,
+    Ended,
+    Failed,
+    Passed,
+    Progress,
+    StepLine,
+    Undone,
+)
+from pacs_recover.journal import Journal
+from pacs_recover.model import Amount, Step
+from pacs_recover.questions import ask
+from pacs_recover.target import undo
+from pacs_recover.target.control import Control
+from pacs_recover.target.host import Target
+from pacs_recover.text import safe
+
+Run = Generator[AnyEvent, bool | None, int]
+"""Yields events, takes answers, returns the exit code."""
+
+PROGRESS_EVERY = 1.0
+"""Seconds between two progress events, which are fsynced like all others."""
+
+
+def lines(steps: Sequence[Step]) -> tuple[StepLine, ...]:
+    """The checklist of these steps as data."""
+    return tuple(
+        StepLine(title=step.title, kind=step.kind, budget=step.budget, covers=step.covers, phase=step.phase)
+        for step in steps
+    )
+
+
+def run(steps: Sequence[Step], target: Target, first: int = 0) -> Run:
+    """Do the steps from ``first`` on; any way out but the last line rolls back. Returns the exit code."""
+    journal = target.journal
+    try:
+        for number, step in enumerate(steps[first:], start=first):
+            journal.step = number
+            yield from _do(step, target)
+    except BaseException as error:  # whatever it is, the site comes first
+        return (yield from _fail(error, steps, target))
+    journal.step = None
+    kept = tuple(target.tidy())
+    yield journal.write(Ended, outcome="restored", exit_code=0, evidence="restored and proven", kept=kept)
+    return 0
+
+
+def _do(step: Step, target: Target) -> Generator[AnyEvent, bool | None, None]:
+    journal = target.journal
+    yield journal.write(Began, title=step.title)
+    result = step.do()
+    evidence = result if isinstance(result, str) else (yield from _progress(result, step.title, journal))
+    if step.kind == "ask" and evidence:
+        evidence = yield from _question(step.title, evidence, target)
+    yield journal.write(Passed, title=step.title, evidence=evidence)
+
+
+def _progress(
+    work: Generator[Amount, None, str], title: str, journal: Journal
+) -> Generator[AnyEvent, bool | None, str]:
+    told = time.monotonic()
+    while True:
+        try:
+            amount = next(work)
+        except StopIteration as stop:
+            return str(stop.value)
+        if time.monotonic() - told >= PROGRESS_EVERY:
+            told = time.monotonic()
+            yield journal.write(Progress, title=title, done=amount.done, total=amount.total, unit=amount.unit)
+
+
+def _question(title: str, details: str, target: Target) -> Generator[AnyEvent, bool | None, str]:
+    journal = target.journal
+    asked = journal.write(Asked, title=title, evidence=details, **ask(target.site.question_timeout))
+    answer = yield asked
+    answered = next((e for e in reversed(journal.events) if isinstance(e, Answered)), None)
+    by = answered.by if answered and answered.question == asked.question else ""
+    if not answer:
+        why = f"declined by {by}" if by else "not answered in time"
+        raise Refused(f"{title}: {why}", "nothing was changed; plan again when it is clear")
+    return f"yes ({by})" if by else "yes"
+
+
+def _fail(error: BaseException, steps: Sequence[Step], target: Target) -> Run:
+    """Tell of the failure, undo every effect, say how it ended."""
+    journal = target.journal
+    title = steps[journal.step].title if journal.step is not None else ""
+    message, hint, code = _told(error)
+    yield from _tell(journal, Failed, title=title, evidence=message, hint=hint, exit_code=code)
+    changed = any(isinstance(event, Effect) for event in journal.events)
+    if not changed:
+        kept = _tidied(target)
+        outcome = "interrupted" if isinstance(error, Interrupted) else "failed_untouched"
+        yield from _tell(journal, Ended, outcome=outcome, exit_code=code, evidence=message, kept=kept)
+        return code
+    return (yield from rollback(target, message))
+
+
+def _told(error: BaseException) -> tuple[str, str, int]:
+    """Message, hint and exit code of whatever was raised."""
+    match error:
+        case RecoverError():
+            return error.message, error.hint, error.exit_code
+        case OSError():
+            where = f" ({safe(error.filename)})" if error.filename else ""
+            return (
+                f"{error.strerror or error}{where}",
+                "see what is wrong with that file or filesystem, then plan again",
+                1,
+            )
+        case KeyboardInterrupt() | SystemExit() | GeneratorExit():
+            return "stopped from outside", "", 130
+        case _:
+            return (
+                f"a fault in this program: {type(error).__name__}: {safe(error)}",
+                "report it with the run's worker.log",
+                1,
+            )
+
+
+def rollback(target: Target, reason: str = "") -> Run:
+    """Undo every effect that is not undone, newest first; safe to be cut at any point and run again."""
+    journal, left = target.journal, []
+    for effect in pending(journal.events):
+        journal.step = effect.step
+        try:
+            evidence = _undo(effect, target.control, bool(left))
+        except RollbackIncomplete as error:
+            left.extend(error.left)
+            yield from _tell(
+                journal, Failed, title=f"Undo: {effect.title}", evidence=error.message, hint=error.hint, exit_code=4
+            )
+        except Exception as error:
+            message, hint, _ = _told(error)
+            left.append(f"{effect.title} could not be undone: {message}. {hint}")
+            yield from _tell(journal, Failed, title=f"Undo: {effect.title}", evidence=message, hint=hint, exit_code=4)
+        else:
+            yield from _tell(journal, Undone, effect=effect.n, title=f"Undo: {effect.title}", evidence=evidence)
+    return (yield from _rolled_back(target, reason, tuple(left)))
+
+
+def _undo(effect: Effect, control: Control, incomplete: bool) -> str:
+    inverse = undo.from_args(effect.args)
+    if incomplete and isinstance(inverse, undo.ReturnTo):
+        raise RollbackIncomplete(
+            f"{inverse.service} stays stopped, as its files are not all back", (f"then start {inverse.service}",)
+        )
+    return inverse.undo(control)
+
+
+def _rolled_back(target: Target, reason: str, left: tuple[str, ...]) -> Run:
+    journal = target.journal
+    journal.step = None
+    kept = _tidied(target)
+    if left:
+        how = f"then: pacs-recover rollback {journal.path.parent.name}"
+        event = {
+            "outcome": "rollback_incomplete",
+            "exit_code": 4,
+            "evidence": reason,
+            "left": (*left, how),
+            "kept": kept,
+        }
+    else:
+        event = {"outcome": "rolled_back", "exit_code": 1, "evidence": reason, "kept": kept}
+    yield from _tell(journal, Ended, **event)
+    return 4 if left else 1
+
+
+def _tell(journal: Journal, kind: type, **fields: object) -> Iterator[AnyEvent]:
+    """Write and yield; a journal that takes no more (a full disk) never stops a rollback, whose inverses are idempotent."""
+    try:
+        event = journal.write(kind, **fields)
+    except OSError:
+        journal.broken = True
+        return
+    yield event
+
+
+def _tidied(target: Target) -> tuple[str, ...]:
+    try:
+        return tuple(target.tidy())
+    except (OSError, RecoverError) as error:
+        return (f"not tidied up: {error}",)
+
+
+def pending(events: Sequence[AnyEvent]) -> list[Effect]:
+    """The effects that are not undone, newest first."""
+    undone = {event.effect for event in events if isinstance(event, Undone)}
+    return [event for event in reversed(events) if isinstance(event, Effect) and event.n not in undone]
+
+
+def cut_step(events: Sequence[AnyEvent]) -> int | None:
+    """The step that began and never passed; None where the run stopped between two steps."""
+    passed = {event.step for event in events if isinstance(event, Passed)}
+    began = [event.step for event in events if isinstance(event, Began) and event.step not in passed]
+    return began[-1] if began else None
+
+
+def next_step(events: Sequence[AnyEvent]) -> int:
+    """The first step that has not passed."""
+    return 1 + max((event.step for event in events if isinstance(event, Passed) and event.step is not None), default=-1)

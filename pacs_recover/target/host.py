@@ -1,0 +1,231 @@
+"""The verbs of a restore: few, undoable, each journalling its inverse before it acts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from pacs_recover.errors import RecoverError
+from pacs_recover.events import Effect, LivePath, Sealed
+from pacs_recover.journal import Journal
+from pacs_recover.processes import holders
+from pacs_recover.site import Site
+from pacs_recover.target import places, rooms, trees, undo
+from pacs_recover.target.control import Control
+from pacs_recover.target.rooms import Room
+from pacs_recover.text import safe, size
+
+LINGER = 5.0
+"""Seconds that a stopped service's processes get to let go of their files."""
+
+
+class Target:
+    """The host (or a sandbox) that one run restores."""
+
+    def __init__(self, site: Site, live: Iterable[LivePath], control: Control, journal: Journal) -> None:
+        self.site = site
+        self.live = {path.component: Path(path.real) for path in live}
+        self.control = control
+        self.journal = journal
+
+    def trees(self) -> tuple[Path, ...]:
+        """The live directories that belong to the service: nothing of ours is kept in them."""
+        return live_trees(self.live)
+
+    def room(self, component: str) -> Room:
+        """This run's directory on the component's filesystem, made on first use. Refused, OSError."""
+        place, private = rooms.choose(self.live[component], self.trees(), self.site.staging)
+        return rooms.open_room(place, self.journal.path.parent.name, private)
+
+    def staging(self, component: str) -> Path:
+        """An empty-at-first private directory in which a component is unpacked and checked."""
+        room = self.room(component)
+        home = Path(room.path) if room.private else self.journal.path.parent
+        places.make_directories(home / "staged" / component)
+        return home / "staged" / component
+
+    def seal(self, component: str, staged: Path) -> str:
+        """Make what is staged durable, on the live filesystem, and record its hash and inode. OSError, RecoverError."""
+        digest, total = trees.digest(staged)
+        room = self.room(component)
+        final = staged
+        if not room.private:
+            final = self._carry_across(component, staged, Path(room.path), digest)
+        trees.make_durable(final)
+        found = places.identity(final)
+        assert found is not None, final
+        self.journal.write(Sealed, path=str(final), sha256=digest, device=found.device, inode=found.inode, size=total)
+        return f"{size(total)}, SHA-256 {digest[:16]}"
+
+    def _carry_across(self, component: str, staged: Path, room: Path, digest: str) -> Path:
+        final = room / "staged" / component / staged.name
+        places.make_directories(final.parent)
+        places.remove_tree(final) if final.is_dir() else final.unlink(missing_ok=True)
+        trees.copy(staged, final)
+        if trees.digest(final)[0] != digest:
+            raise RecoverError(
+                f"{safe(final)} changed while it was copied", "somebody writes into our directory: see who"
+            )
+        return final
+
+    def sealed(self, component: str) -> Sealed | None:
+        """What was sealed for a component, if anything."""
+        mine = f"/staged/{component}/"
+        return next((e for e in reversed(self.journal.events) if isinstance(e, Sealed) and mine in e.path), None)
+
+    def set_aside(self, component: str, *sidecars: str) -> str:
+        """Move the live part (and its sidecar files) out of the way, to where a rollback finds it."""
+        self._must_be_quiet(component, sidecars)
+        live, room = self.live[component], self.room(component)
+        names = (live.name, *(live.name + suffix for suffix in sidecars))
+        standing = {name: places.identity(live.parent / name) for name in names}
+        originals = tuple(undo.Original(name, found.inode if found else None) for name, found in standing.items())
+        aside = undo.aside_of(Path(room.path), component)
+        places.make_directories(aside)
+        inverse = undo.BringBack(component=component, live=str(live), room=room, originals=originals)
+        undo.journalled(self.journal, inverse, f"Set {live.name} aside")
+        moved = [original.name for original in originals if original.inode]
+        for name in moved:
+            places.move(live.parent / name, aside / name)
+        return f"{', '.join(moved)} in {aside}" if moved else f"nothing was at {safe(live)}"
+
+    def put(self, component: str, *sidecars: str) -> str:
+        """Rename what was sealed into the empty live path. RecoverError, OSError."""
+        seal, live = self.sealed(component), self.live[component]
+        if seal is None:
+            raise RecoverError(f"nothing verified is staged for {component}", "plan again")
+        self._must_be_quiet(component, sidecars)
+        names = (live.name, *(live.name + suffix for suffix in sidecars))
+        self._make_parents(live.parent)
+        inverse = undo.TakeOut(
+            component=component,
+            live=str(live),
+            room=self.room(component),
+            names=names,
+            staged=seal.path,
+            inode=seal.inode,
+        )
+        undo.journalled(self.journal, inverse, f"Put {live.name} in place")
+        self._check_staged(seal)
+        self._label(Path(seal.path), component)
+        try:
+            places.move(Path(seal.path), live)
+        except FileExistsError as error:
+            raise RecoverError(
+                f"something appeared at {safe(live)} meanwhile", "see which process writes there"
+            ) from error
+        self.check_in_place(component, *sidecars)
+        return f"{safe(live)}: {size(seal.size)}, verified"
+
+    def check_in_place(self, component: str, *sidecars: str) -> str:
+        """What is live is what was verified, and nothing is beside it that would be replayed. RecoverError."""
+        seal, live = self.sealed(component), self.live[component]
+        found = places.identity(live)
+        if seal is None or found is None or (found.device, found.inode) != (seal.device, seal.inode):
+            raise RecoverError(f"{safe(live)} is not the file that was verified", "somebody else changes it: see who")
+        stray = [name for name in (live.name + suffix for suffix in sidecars) if places.identity(live.parent / name)]
+        if stray:
+            raise RecoverError(f"{', '.join(stray)} appeared beside {safe(live)}", "see which process writes there")
+        return f"{safe(live)} is the verified file"
+
+    def _must_be_quiet(self, component: str, sidecars: Iterable[str]) -> None:
+        """A stop is no proof: no process may hold the files. RecoverError that names the process."""
+        self.control.ensure_stopped()
+        live = self.live[component]
+        paths = (live, *(live.parent / (live.name + suffix) for suffix in sidecars))
+        deadline = time.monotonic() + LINGER
+        while holding := holders(paths).found:
+            if time.monotonic() > deadline:
+                who = ", ".join(f"{holder.name} (pid {holder.pid})" for holder in holding)
+                raise RecoverError(f"{who} still holds {safe(live)}", "stop that process, then plan again")
+            time.sleep(0.2)
+
+    def _check_staged(self, seal: Sealed) -> None:
+        found = places.identity(Path(seal.path))
+        expected = (seal.device, seal.inode)
+        if (
+            found is None
+            or (found.device, found.inode) != expected
+            or (not found.is_directory and found.size != seal.size)
+        ):
+            raise RecoverError(f"{safe(seal.path)} is not what was verified", "see who else works in that directory")
+
+    def _label(self, staged: Path, component: str) -> None:
+        """Give the top of what goes live the security label and ACL of what was there."""
+        old = undo.aside_of(Path(self.room(component).path), component) / self.live[component].name
+        if places.identity(old) is None:
+            return
+        with places.directory(old.parent) as a, places.directory(staged.parent) as b:
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            source, destination = os.open(old.name, flags, dir_fd=a), os.open(staged.name, flags, dir_fd=b)
+            try:
+                trees.copy_labels(source, destination)
+            finally:
+                os.close(source)
+                os.close(destination)
+
+    def _make_parents(self, home: Path) -> None:
+        """On a new host the directory above is missing too: made with the site's owner, closed to others."""
+        if places.identity(home):
+            return
+        self._make_parents(home.parent)
+        undo.journalled(self.journal, undo.RemoveDirectory(path=str(home)), f"Make {home}")
+        places.make_directory(home, 0o750)
+        trees.own(home, *self.owner(), mode_of=lambda _: 0o750)
+
+    def owner(self) -> tuple[int, int]:
+        """The user and group ids that restored files get; our own where we are not root. RecoverError where unknown."""
+        return owner_of(self.site)
+
+    def tidy(self) -> list[str]:
+        """Remove this run's own staged copies and empty directories; says where what must be kept lies. OSError."""
+        kept = [place for component in self.live if (place := self._tidy(component))]
+        return list(dict.fromkeys(kept))
+
+    def _tidy(self, component: str) -> str:
+        place, _ = rooms.choose(self.live[component], self.trees(), self.site.staging)
+        run = self.journal.path.parent
+        for staged in (place / run.name / "staged" / component, run / "staged" / component):
+            self._discard_staged(component, staged, place / run.name)
+        for name in ("staged", "aside", "withdrawn", "."):
+            for inner in (f"{name}/{component}", name):
+                if places.identity(place / run.name / inner):
+                    places.remove_if_empty(place / run.name / inner)
+        return str(place / run.name) if places.identity(place / run.name) else ""
+
+    def _discard_staged(self, component: str, staged: Path, room: Path) -> None:
+        """What was live for a while is removed only if it is still, bit for bit, what the backup gave."""
+        if places.identity(staged) is None:
+            return
+        seal = self.sealed(component)
+        taken_out = seal and any(
+            e.args.get("staged") == seal.path for e in self.journal.events if isinstance(e, Effect)
+        )
+        if seal and taken_out and places.identity(Path(seal.path)) and trees.digest(Path(seal.path))[0] != seal.sha256:
+            slot = room / "withdrawn" / f"{component}-changed"
+            places.make_directories(slot)
+            places.move(Path(seal.path), slot / Path(seal.path).name)
+        places.remove_tree(staged)
+
+
+def live_trees(live: dict[str, Path]) -> tuple[Path, ...]:
+    """The directories that belong to the service, of these live paths."""
+    return tuple(path.parent if component == "queue" else path for component, path in live.items())
+
+
+def owner_of(site: Site) -> tuple[int, int]:
+    """User and group ids of the site's owner and group; our own where we are not root. RecoverError where unknown."""
+    import grp
+    import pwd
+
+    if os.geteuid() != 0:
+        return os.geteuid(), os.getegid()
+    try:
+        return pwd.getpwnam(site.owner).pw_uid, grp.getgrnam(site.group).gr_gid
+    except KeyError as error:
+        raise RecoverError(
+            f"there is no user {safe(site.owner)} or no group {safe(site.group)} on this host",
+            f"useradd --system --user-group {safe(site.owner)}",
+        ) from error
