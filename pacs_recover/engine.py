@@ -7,7 +7,8 @@ is answered through ``send``: True goes on, anything else declines.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any
 
 from pacs_recover.errors import Interrupted, RecoverError, Refused, RollbackIncomplete
 from pacs_recover.events import (
@@ -24,7 +25,7 @@ from pacs_recover.events import (
     Undone,
 )
 from pacs_recover.journal import Journal
-from pacs_recover.model import Amount, Step
+from pacs_recover.model import Step, Work
 from pacs_recover.questions import ask
 from pacs_recover.target import undo
 from pacs_recover.target.control import Control
@@ -46,33 +47,42 @@ def lines(steps: Sequence[Step]) -> tuple[StepLine, ...]:
     )
 
 
-def run(steps: Sequence[Step], target: Target, first: int = 0) -> Run:
-    """Do the steps from ``first`` on; any way out but the last line rolls back. Returns the exit code."""
+def run(steps: Sequence[Step], target: Target, first: int = 0, stopping: Callable[[], bool] = lambda: False) -> Run:
+    """Do the steps from ``first`` on; any way out but the last line rolls back. Returns the exit code.
+
+    ``stopping`` is asked between steps and at each progress report; a rollback, once begun, is not to be stopped.
+    """
     journal = target.journal
     try:
         for number, step in enumerate(steps[first:], start=first):
             journal.step = number
-            yield from _do(step, target)
+            _go_on(stopping)
+            yield from _do(step, target, stopping)
     except BaseException as error:  # whatever it is, the site comes first
         return (yield from _fail(error, steps, target))
     journal.step = None
-    kept = tuple(target.tidy())
+    kept = _tidied(target)
     yield journal.write(Ended, outcome="restored", exit_code=0, evidence="restored and proven", kept=kept)
     return 0
 
 
-def _do(step: Step, target: Target) -> Generator[AnyEvent, bool | None, None]:
+def _do(step: Step, target: Target, stopping: Callable[[], bool]) -> Generator[AnyEvent, bool | None, None]:
     journal = target.journal
     yield journal.write(Began, title=step.title)
     result = step.do()
-    evidence = result if isinstance(result, str) else (yield from _progress(result, step.title, journal))
+    evidence = result if isinstance(result, str) else (yield from _progress(result, step.title, journal, stopping))
     if step.kind == "ask" and evidence:
         evidence = yield from _question(step.title, evidence, target)
     yield journal.write(Passed, title=step.title, evidence=evidence)
 
 
+def _go_on(stopping: Callable[[], bool]) -> None:
+    if stopping():
+        raise Interrupted("stopped by a signal", "")
+
+
 def _progress(
-    work: Generator[Amount, None, str], title: str, journal: Journal
+    work: Work, title: str, journal: Journal, stopping: Callable[[], bool]
 ) -> Generator[AnyEvent, bool | None, str]:
     told = time.monotonic()
     while True:
@@ -80,6 +90,7 @@ def _progress(
             amount = next(work)
         except StopIteration as stop:
             return str(stop.value)
+        _go_on(stopping)
         if time.monotonic() - told >= PROGRESS_EVERY:
             told = time.monotonic()
             yield journal.write(Progress, title=title, done=amount.done, total=amount.total, unit=amount.unit)
@@ -101,10 +112,9 @@ def _fail(error: BaseException, steps: Sequence[Step], target: Target) -> Run:
     """Tell of the failure, undo every effect, say how it ended."""
     journal = target.journal
     title = steps[journal.step].title if journal.step is not None else ""
-    message, hint, code = _told(error)
+    message, hint, code = told(error)
     yield from _tell(journal, Failed, title=title, evidence=message, hint=hint, exit_code=code)
-    changed = any(isinstance(event, Effect) for event in journal.events)
-    if not changed:
+    if not changed(journal.events):
         kept = _tidied(target)
         outcome = "interrupted" if isinstance(error, Interrupted) else "failed_untouched"
         yield from _tell(journal, Ended, outcome=outcome, exit_code=code, evidence=message, kept=kept)
@@ -112,7 +122,7 @@ def _fail(error: BaseException, steps: Sequence[Step], target: Target) -> Run:
     return (yield from rollback(target, message))
 
 
-def _told(error: BaseException) -> tuple[str, str, int]:
+def told(error: BaseException) -> tuple[str, str, int]:
     """Message, hint and exit code of whatever was raised."""
     match error:
         case RecoverError():
@@ -136,7 +146,14 @@ def _told(error: BaseException) -> tuple[str, str, int]:
 
 def rollback(target: Target, reason: str = "") -> Run:
     """Undo every effect that is not undone, newest first; safe to be cut at any point and run again."""
-    journal, left = target.journal, []
+    journal = target.journal
+    if not changed(journal.events):
+        kept = _tidied(target)
+        yield from _tell(
+            journal, Ended, outcome="interrupted", exit_code=130, evidence="nothing was changed", kept=kept
+        )
+        return 130
+    left: list[str] = []
     for effect in pending(journal.events):
         journal.step = effect.step
         try:
@@ -147,7 +164,7 @@ def rollback(target: Target, reason: str = "") -> Run:
                 journal, Failed, title=f"Undo: {effect.title}", evidence=error.message, hint=error.hint, exit_code=4
             )
         except Exception as error:
-            message, hint, _ = _told(error)
+            message, hint, _ = told(error)
             left.append(f"{effect.title} could not be undone: {message}. {hint}")
             yield from _tell(journal, Failed, title=f"Undo: {effect.title}", evidence=message, hint=hint, exit_code=4)
         else:
@@ -169,24 +186,16 @@ def _rolled_back(target: Target, reason: str, left: tuple[str, ...]) -> Run:
     journal.step = None
     kept = _tidied(target)
     if left:
-        how = f"then: pacs-recover rollback {journal.path.parent.name}"
-        event = {
-            "outcome": "rollback_incomplete",
-            "exit_code": 4,
-            "evidence": reason,
-            "left": (*left, how),
-            "kept": kept,
-        }
-    else:
-        event = {"outcome": "rolled_back", "exit_code": 1, "evidence": reason, "kept": kept}
-    yield from _tell(journal, Ended, **event)
-    return 4 if left else 1
+        left = (*left, f"then: pacs-recover rollback {journal.path.parent.name}")
+    outcome, code = ("rollback_incomplete", 4) if left else ("rolled_back", 1)
+    yield from _tell(journal, Ended, outcome=outcome, exit_code=code, evidence=reason, left=left, kept=kept)
+    return code
 
 
-def _tell(journal: Journal, kind: type, **fields: object) -> Iterator[AnyEvent]:
-    """Write and yield; a journal that takes no more (a full disk) never stops a rollback, whose inverses are idempotent."""
+def _tell(journal: Journal, kind: type[Any], **fields: Any) -> Iterator[AnyEvent]:
+    """Write and yield; a journal that takes no more (a full disk) never stops a rollback, which can be run again."""
     try:
-        event = journal.write(kind, **fields)
+        event: AnyEvent = journal.write(kind, **fields)
     except OSError:
         journal.broken = True
         return
@@ -198,6 +207,30 @@ def _tidied(target: Target) -> tuple[str, ...]:
         return tuple(target.tidy())
     except (OSError, RecoverError) as error:
         return (f"not tidied up: {error}",)
+
+
+def resume(steps: Sequence[Step], target: Target, stopping: Callable[[], bool] = lambda: False) -> Run:
+    """Go on with a run that was cut: undo the cut step's effects, prove what is staged, then its remaining steps.
+
+    The caller has made sure that it never failed and that its checklist is the same.
+    """
+    journal, cut = target.journal, cut_step(target.journal.events)
+    try:
+        for effect in pending(journal.events):
+            if effect.step == cut:
+                journal.step = cut
+                evidence = undo.from_args(effect.args).undo(target.control)
+                yield journal.write(Undone, effect=effect.n, title=f"Undo: {effect.title}", evidence=evidence)
+        target.check_sealed()
+    except BaseException as error:
+        return (yield from _fail(error, steps, target))
+    first = next_step(journal.events) if cut is None else cut
+    return (yield from run(steps, target, first, stopping))
+
+
+def changed(events: Sequence[AnyEvent]) -> bool:
+    """Whether the run ever touched the site."""
+    return any(isinstance(event, Effect) for event in events)
 
 
 def pending(events: Sequence[AnyEvent]) -> list[Effect]:

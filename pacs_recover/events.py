@@ -53,6 +53,13 @@ class Choice(Struct, frozen=True, kw_only=True):
     manifest: str = "no recorded hash"
 
 
+class Question(Struct, frozen=True):
+    """Something the operator has to accept before the service is stopped."""
+
+    title: str
+    details: str
+
+
 class Request(Struct, frozen=True, kw_only=True):
     """Everything that a run is rebuilt from: by the worker, by a resume, by another version's rollback."""
 
@@ -63,8 +70,8 @@ class Request(Struct, frozen=True, kw_only=True):
     components: tuple[str, ...]
     choices: tuple[Choice, ...]
     live: tuple[LivePath, ...]
-    questions: tuple[str, ...] = ()
-    """Titles of the questions that the plan printed; the only ones ``--yes`` may answer."""
+    questions: tuple[Question, ...] = ()
+    """The questions that the plan printed; the only ones that ``--yes`` may answer."""
     assume_yes: bool = False
     rto_seconds: float
     operator: str

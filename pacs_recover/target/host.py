@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from pacs_recover.errors import RecoverError
+from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.events import Effect, LivePath, Sealed
 from pacs_recover.journal import Journal
 from pacs_recover.processes import holders
@@ -74,6 +74,14 @@ class Target:
         """What was sealed for a component, if anything."""
         mine = f"/staged/{component}/"
         return next((e for e in reversed(self.journal.events) if isinstance(e, Sealed) and mine in e.path), None)
+
+    def check_sealed(self) -> str:
+        """What is still staged is what was verified before this process began. RecoverError."""
+        for component in self.live:
+            seal = self.sealed(component)
+            if seal and places.identity(Path(seal.path)) and trees.digest(Path(seal.path))[0] != seal.sha256:
+                raise RecoverError(f"{safe(seal.path)} is not what was verified", "roll the run back and plan again")
+        return "what is staged is what was verified"
 
     def set_aside(self, component: str, *sidecars: str) -> str:
         """Move the live part (and its sidecar files) out of the way, to where a rollback finds it."""
@@ -176,7 +184,7 @@ class Target:
         trees.own(home, *self.owner(), mode_of=lambda _: 0o750)
 
     def owner(self) -> tuple[int, int]:
-        """The user and group ids that restored files get; our own where we are not root. RecoverError where unknown."""
+        """The user and group ids that restored files get; our own where we are not root. Refused where unknown."""
         return owner_of(self.site)
 
     def tidy(self) -> list[str]:
@@ -216,7 +224,7 @@ def live_trees(live: dict[str, Path]) -> tuple[Path, ...]:
 
 
 def owner_of(site: Site) -> tuple[int, int]:
-    """User and group ids of the site's owner and group; our own where we are not root. RecoverError where unknown."""
+    """User and group ids of the site's owner and group; our own where we are not root. Refused where unknown."""
     import grp
     import pwd
 
@@ -225,7 +233,7 @@ def owner_of(site: Site) -> tuple[int, int]:
     try:
         return pwd.getpwnam(site.owner).pw_uid, grp.getgrnam(site.group).gr_gid
     except KeyError as error:
-        raise RecoverError(
+        raise Refused(
             f"there is no user {safe(site.owner)} or no group {safe(site.group)} on this host",
             f"useradd --system --user-group {safe(site.owner)}",
         ) from error

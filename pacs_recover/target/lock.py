@@ -28,6 +28,8 @@ class Mark(Struct, frozen=True, kw_only=True):
     finished: bool = False
     operator: str = ""
     pid: int = 0
+    previous: Mark | None = None
+    """The mark before this run, which holds again if the run changes nothing."""
 
 
 def files(real: Path, live_trees: Iterable[Path]) -> list[Path]:
@@ -86,7 +88,8 @@ class SiteLock:
 
     def mark(self, mark: Mark) -> None:
         """Write, durably, what the lock files say. OSError."""
-        text = msgspec.json.encode(mark)
+        earlier = msgspec.structs.replace(mark.previous, previous=None) if mark.previous else None
+        text = msgspec.json.encode(msgspec.structs.replace(mark, previous=earlier))
         for fd in self._held:
             os.pwrite(fd, text, 0)
             os.ftruncate(fd, len(text))
@@ -96,6 +99,12 @@ class SiteLock:
         """What the held lock files say."""
         texts = [os.pread(fd, 65536, 0) for fd in self._held]
         return [mark for text in texts if (mark := _decode(text))]
+
+    def clear(self) -> None:
+        """Say nothing: no run changed these live paths yet. OSError."""
+        for fd in self._held:
+            os.ftruncate(fd, 0)
+            os.fsync(fd)
 
     def close(self) -> None:
         """Let it go."""

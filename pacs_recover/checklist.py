@@ -1,0 +1,91 @@
+"""The checklist of a restore: all that can fail, the questions, one stop, the renames, one start, the proof."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from pacs_recover.components import Component, Job, registry
+from pacs_recover.errors import RecoverError, Refused
+from pacs_recover.model import Step
+from pacs_recover.target import places
+from pacs_recover.text import count, safe, size
+
+MARGIN = 64 << 20
+"""Bytes that must stay free on a live filesystem after staging."""
+
+
+def checklist(job: Job) -> tuple[Step, ...]:
+    """Every step of this job, in order; nothing runs yet."""
+    parts = [part for name, part in _in_order() if name in job.choices]
+    return tuple(_steps(job, parts))
+
+
+def _in_order() -> Iterator[tuple[str, Component]]:
+    """Certificates first: a configuration that is restored with them is checked against them."""
+    parts = registry()
+    for name in sorted(parts, key=lambda name: name != "certs"):
+        yield name, parts[name]
+
+
+def _steps(job: Job, parts: list[Component]) -> Iterator[Step]:
+    names = " and ".join(service.name for service in job.services) or "the service (by hand: the site controls none)"
+    yield Step("The host can take the restored files", lambda: ready(job), kind="check")
+    for part in parts:
+        yield from part.prepare(job)
+    for question in job.questions:
+        yield Step(question.title, lambda question=question: question.details, kind="ask")  # type: ignore[misc]
+    yield Step(f"Stop {names}", lambda: job.target.control.stop(), phase="down")
+    for part in parts:
+        yield from part.swap(job)
+    yield Step(f"Start {names}", lambda: job.target.control.start())
+    yield Step(
+        "PACS Bridge runs and answers",
+        lambda: job.target.control.answering(),
+        kind="check",
+        phase="up",
+        covers="Service starts with restored data",
+    )
+    yield Step("PACS Bridge stays up", lambda: job.target.control.soak(), kind="check", phase="soak")
+
+
+def ready(job: Job) -> str:
+    """Owner, room, mount points and services: whatever would fail later. RecoverError that names the command to run."""
+    uid, gid = job.target.owner()
+    needed: dict[int, int] = {}
+    for name, choice in job.choices.items():
+        live = job.look.live[name]
+        _must_be_movable(live)
+        device = places.nearest_existing(live.parent).stat().st_dev
+        needed[device] = needed.get(device, 0) + choice.bytes
+        job.target.room(name)
+    for name in job.choices:
+        _must_have_room(job.look.live[name], needed)
+    for service in job.services:
+        state = service.state()
+        if state.activity == "absent":
+            raise Refused(
+                f"{service.name} is not installed: {state.detail}", "install PACS Bridge first, then plan again"
+            )
+    return f"owner {uid}:{gid}; room for {size(sum(needed.values()))}; {count(len(job.services), 'service')} known"
+
+
+def _must_be_movable(live: Path) -> None:
+    """A mount point cannot be renamed, so it cannot be swapped. Refused."""
+    if os.path.ismount(live):
+        raise Refused(
+            f"{safe(live)} is a mount point, which cannot be set aside by a rename",
+            "mount its parent directory instead, or name a directory inside it in the site file",
+        )
+
+
+def _must_have_room(live: Path, needed: dict[int, int]) -> None:
+    home = places.nearest_existing(live.parent)
+    want, free = needed[home.stat().st_dev] + MARGIN, shutil.disk_usage(home).free
+    if free < want:
+        raise RecoverError(
+            f"{safe(home)} has {size(free)} free; the restored files need {size(want)} beside the ones set aside",
+            "make room there: what earlier runs set aside is listed by: pacs-recover catalog --source aside",
+        )

@@ -1,0 +1,79 @@
+"""The command line: everything the console does, for people, scripts, cron and monitoring."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from pacs_recover import __version__
+from pacs_recover.errors import UsageError
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--site", "site", type=click.Path(path_type=Path), metavar="FILE", help="The site file.")
+@click.option("--state", type=click.Path(path_type=Path), metavar="DIR", help="The state directory (runs, plans).")
+@click.option("--read-only", is_flag=True, help="Refuse everything that changes anything.")
+@click.version_option(__version__, prog_name="pacs-recover")
+@click.pass_context
+def cli(click_context: click.Context, site: Path | None, state: Path | None, read_only: bool) -> None:
+    """Bring PACS Bridge back from its backups: browse, preview, plan, restore, roll back.
+
+    Exit status: 0 done; 1 failed and rolled back; 2 wrong usage; 3 a source or backup could not be read; 4 rollback
+    incomplete, a person is needed; 5 refused; 6 a backup was found bad; 7 the run goes on without this terminal;
+    130 interrupted before anything was changed.
+    """
+    from pacs_recover.cli.context import Context
+
+    click_context.obj = Context(site, state, read_only)
+    if click_context.invoked_subcommand is None:
+        click.echo("The console is coming with the next release; until then every part of it is a command:\n")
+        click.echo(click_context.get_help())
+
+
+def _add_commands() -> None:
+    from pacs_recover.cli import demo, looking, restoring
+
+    for command in (
+        demo.demo,
+        looking.site_group,
+        looking.show_catalog,
+        looking.preview,
+        looking.diff,
+        looking.extract,
+        looking.status,
+        restoring.show_plan,
+        restoring.restore,
+        restoring.show_runs,
+        restoring.attach,
+        restoring.resume,
+        restoring.rollback,
+        restoring.close,
+        restoring.show_report,
+    ):
+        cli.add_command(command)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and exit with the contract's code."""
+    _add_commands()
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        cli.main(words, prog_name="pacs-recover", standalone_mode=False)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
+    except click.ClickException as problem:
+        _usage(problem, "--json" in words)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("\ninterrupted: nothing was changed", err=True)
+        sys.exit(130)
+
+
+def _usage(problem: click.ClickException, as_json: bool) -> None:
+    from pacs_recover.cli import output
+
+    context = getattr(problem, "ctx", None)
+    hint = f"see: {context.command_path} --help" if context else "see: pacs-recover --help"
+    output.error(UsageError(problem.format_message(), hint), as_json)
+    sys.exit(2)

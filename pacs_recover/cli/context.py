@@ -1,0 +1,89 @@
+"""What every command starts from: the site, the state directory, and whether anything may be changed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, wraps
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from pacs_recover import catalog, site
+from pacs_recover.catalog import Catalog
+from pacs_recover.cli import output
+from pacs_recover.errors import RecoverError, Refused
+from pacs_recover.site import Site
+from pacs_recover.sources import sources_of
+from pacs_recover.state import State, default_place
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass
+class Context:
+    """The options before the command."""
+
+    site_option: Path | None
+    state_option: Path | None
+    read_only: bool
+
+    @cached_property
+    def site(self) -> Site:
+        """The site, loaded when it is first needed. UsageError."""
+        return site.find(self.site_option, os.environ).load()
+
+    @cached_property
+    def state(self) -> State:
+        """The state directory; looking works where it does not exist."""
+        return State(self.state_option or default_place())
+
+    def catalog(self, component: str | None = None, source: str | None = None) -> Catalog:
+        """Every backup that can be seen now."""
+        return catalog.read(sources_of(self.site, self.state.journals()), component, source)
+
+    def must_write(self, what: str) -> None:
+        """Refused where the operator said that nothing may be changed."""
+        if self.read_only:
+            raise Refused(f"{what} changes things, and this is --read-only", "leave --read-only out to do it")
+
+
+def interactive() -> bool:
+    """Whether a person sits at both ends."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def json_option(function: F) -> F:
+    """``--json``, and errors as JSON with it."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout; errors are JSON too.")(
+        function
+    )
+
+
+def leave(code: int) -> NoReturn:
+    """End with an exit code of the contract."""
+    sys.stdout.flush()
+    raise SystemExit(code)
+
+
+def guarded(function: F) -> F:
+    """Turn what went wrong into a message, a hint and the exit code of the contract."""
+
+    @wraps(function)
+    def command(*args: Any, **options: Any) -> Any:
+        try:
+            return function(*args, **options)
+        except RecoverError as problem:
+            output.error(problem, bool(options.get("as_json")))
+            leave(problem.exit_code)
+        except OSError as problem:
+            if isinstance(problem, BrokenPipeError):
+                raise
+            where = f": {problem.filename}" if problem.filename else ""
+            output.error(RecoverError(f"{problem.strerror or problem}{where}", ""), bool(options.get("as_json")))
+            leave(1)
+
+    return command  # type: ignore[return-value]

@@ -1,0 +1,47 @@
+"""Getting the files of a backup out, next to nothing live."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from pacs_recover.components import component, read_backup
+from pacs_recover.errors import RecoverError, Refused
+from pacs_recover.jobs import live_paths, opener, reals
+from pacs_recover.looks import look
+from pacs_recover.model import Backup
+from pacs_recover.plan import exhaust
+from pacs_recover.site import Site
+from pacs_recover.state import State
+from pacs_recover.target.host import live_trees
+from pacs_recover.text import safe, size
+
+
+def extract(site: Site, backup: Backup, directory: Path, state: State) -> str:
+    """Unpack into a new directory, which appears only when the backup was read to its end without a fault.
+
+    Raises Refused for a place that exists or is live, BadBackup, SourceError, OSError.
+    """
+    refuse_place(site, directory)
+    part = directory.with_name(f".{directory.name}.part")
+    part.mkdir(mode=0o700)
+    try:
+        with state.scratch() as scratch, opener(site, state.journals(), scratch)(backup) as raw:
+            done = exhaust(read_backup(component(backup.component), backup, raw, part, look(site)))
+        part.rename(directory)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    return f"{safe(backup.id)}: {size(done.content)} in {safe(directory)}, SHA-256 of the backup {done.sha256}"
+
+
+def refuse_place(site: Site, directory: Path) -> None:
+    """Refused where something stands there or the service lives there."""
+    if directory.exists() or directory.is_symlink():
+        raise Refused(f"{safe(directory)} exists", "name a directory that does not: nothing is overwritten")
+    if not directory.parent.is_dir():
+        raise RecoverError(f"there is no directory {safe(directory.parent)}", "make it first")
+    home = directory.parent.resolve()
+    for tree in live_trees(dict(reals(live_paths(site)))):
+        if home == tree or home.is_relative_to(tree):
+            raise Refused(f"{safe(directory)} lies in the live directory {safe(tree)}", "extract to somewhere else")

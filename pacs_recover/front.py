@@ -1,0 +1,190 @@
+"""What both front ends do around a run: start it, follow it, answer it, end it. Nothing here prints."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from pacs_recover import plan as plans
+from pacs_recover import worker
+from pacs_recover.errors import RecoverError, Refused
+from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Planned, Request
+from pacs_recover.journal import Journal, Reader, is_written, read
+from pacs_recover.plan import Plan
+from pacs_recover.runs import ENDS, is_finished, last_end
+from pacs_recover.site import Site
+from pacs_recover.state import JOURNAL, State
+from pacs_recover.target import lock
+from pacs_recover.target.host import live_trees
+from pacs_recover.text import safe
+
+PATIENCE = 0.2
+"""Seconds between two looks at a journal that says nothing new."""
+
+
+@dataclass
+class Following:
+    """One front end's view of a run; dropping it changes nothing for the run."""
+
+    run: Path
+    process: subprocess.Popen[bytes] | None = None
+    skip: int = 0
+    """Events that were there before, and are not told again."""
+    question: Asked | None = None
+    """The question that waits for an answer now."""
+    ended: Ended | None = None
+    _reader: Reader = field(init=False)
+    _seen: int = 0
+    _began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self._reader = Reader(self.run / JOURNAL)
+
+    def more(self) -> list[AnyEvent]:
+        """What happened since the last call, at once. SourceError."""
+        if not (self.run / JOURNAL).exists():
+            return []
+        fresh = self._reader.more()
+        told = [event for place, event in enumerate(fresh, start=self._seen) if place >= self.skip]
+        self._seen += len(fresh)
+        for event in told:
+            self._note(event)
+        return told
+
+    def _note(self, event: AnyEvent) -> None:
+        if isinstance(event, Asked):
+            self.question = event
+        elif isinstance(event, Answered):
+            self.question = None
+        elif isinstance(event, Ended):
+            self.ended = event
+
+    def alive(self) -> bool:
+        """Whether a worker still works on the run."""
+        if self.process is not None and self.process.poll() is None:
+            return True
+        journal = self.run / JOURNAL
+        return is_written(journal) if journal.exists() else False
+
+    def over(self) -> bool:
+        """Whether nothing more will come: it ended, or its worker is gone."""
+        return self.ended is not None or not self.alive()
+
+    def events(self) -> Iterator[AnyEvent]:
+        """Every event as it comes, until the run ends or its worker is gone."""
+        while True:
+            gone = self.over()
+            fresh = self.more()
+            yield from fresh
+            if gone and not fresh:
+                return
+            if not fresh:
+                time.sleep(PATIENCE)
+
+    def answer(self, yes: bool, by: str) -> None:
+        """Answer the open question. Refused where somebody else was first or none is open."""
+        if self.question is None:
+            raise Refused("no question is open", "")
+        from pacs_recover.questions import give
+
+        give(self.run, self.question.question, yes, by)
+
+    def exit_code(self) -> int:
+        """The run's exit code; 4 where its worker is gone without an end: a person is needed."""
+        return self.ended.exit_code if self.ended else 4
+
+    def last_words(self) -> str:
+        """The last line of the worker's own log, where it fell over before it could write a journal."""
+        try:
+            lines = (self.run / worker.LOG).read_text(errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        return safe(lines[-1], 300) if lines else ""
+
+
+def start(plan: Plan, state: State, *, assume_yes: bool) -> Following:
+    """Start an armed plan in a worker. Refused where it was used; OSError."""
+    refuse_busy(plan.request)
+    run = state.new_run()
+    plans.use_up(plan, state, run)
+    request = msgspec.structs.replace(plan.request, run=run.name, assume_yes=assume_yes)
+    _write(run / worker.REQUEST, msgspec.json.encode(request))
+    return Following(run, worker.spawn(run, "restore"))
+
+
+def take_up(run: Path, purpose: worker.Purpose) -> Following:
+    """Start a worker that resumes or rolls back an existing run. Refused where it is still worked on."""
+    if is_written(run / JOURNAL):
+        raise Refused(f"run {run.name} is still going on", f"follow it: pacs-recover attach {run.name}")
+    events, _ = read(run / JOURNAL)
+    return Following(run, worker.spawn(run, purpose, plans.operator()), skip=len(events))
+
+
+def refuse_busy(request: Request) -> None:
+    """Refused early where a run of this site is unfinished or going on; the worker looks again under the lock."""
+    for mark in marks(request):
+        journal = Path(mark.journal)
+        if not mark.finished and not is_finished(journal):
+            how = "is going on" if is_written(journal) else "has not ended"
+            home = journal.parent.parent.parent
+            raise Refused(
+                f"run {mark.run} of {safe(mark.operator)} {how}",
+                f"pacs-recover --state {home} attach {mark.run} (or rollback, resume, close --why)",
+            )
+
+
+def marks(request: Request) -> list[lock.Mark]:
+    """What the lock files beside the live paths say, as far as we may read them."""
+    live = {path.component: Path(path.real) for path in request.live}
+    return lock.marks(live.values(), live_trees(live))
+
+
+def close(run: Path, why: str) -> None:
+    """End an unfinished run whose live state a person put right by hand. Refused where it is going on or has ended."""
+    journal = Journal(run / JOURNAL, create=False)
+    try:
+        ended = last_end(journal.events)
+        if ended and ended.outcome in ENDS:
+            raise Refused(f"run {run.name} has ended: {ended.outcome}", "there is nothing to close")
+        request = worker.request_of(journal.events) or worker.read_request(run)
+        site_lock = lock.SiteLock(**worker.lock_paths(request))
+        journal.step = None
+        evidence = f"closed by {plans.operator()}: {safe(why, 500)}"
+        journal.write(Ended, outcome="closed", exit_code=0, evidence=evidence)
+        worker.settle(site_lock, journal, request, run)
+        site_lock.close()
+    finally:
+        journal.close()
+
+
+def unfinished(state: State) -> list[Path]:
+    """The runs of a state directory that have not ended, newest first."""
+    return [run for run in state.runs() if not is_finished(run / JOURNAL)]
+
+
+def site_of_run(run: Path) -> tuple[Planned, Site]:
+    """What a run was planned with. RecoverError where its first line is damaged."""
+    events, _ = read(run / JOURNAL)
+    first = events[0] if events else None
+    if not isinstance(first, Planned):
+        raise RecoverError(f"the first line of the journal of {run.name} is damaged", "see docs/runs.md")
+    return first, msgspec.convert(first.request.site, Site)
+
+
+def names_site(typed: str, site: Site) -> bool:
+    """Whether what was typed arms a restore of this site."""
+    return typed.strip() == site.name
+
+
+def _write(path: Path, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

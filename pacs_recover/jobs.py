@@ -1,0 +1,98 @@
+"""From a journalled request to a job that can run: the same for a restore, a resume and a rollback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from pacs_recover.components import Job, Look
+from pacs_recover.errors import SourceError
+from pacs_recover.events import LivePath, Request
+from pacs_recover.journal import Journal
+from pacs_recover.model import Backup, Service
+from pacs_recover.services import services_of
+from pacs_recover.services.health import Health, probe
+from pacs_recover.site import Site
+from pacs_recover.sources import sources_of
+from pacs_recover.target import places
+from pacs_recover.target.control import Control
+from pacs_recover.target.host import Target
+from pacs_recover.text import safe
+
+LIVE = ("config", "certs", "queue")
+"""The components that a live restore replaces; logs are only looked at and extracted."""
+
+
+def live_paths(site: Site) -> tuple[LivePath, ...]:
+    """The live parts with their links resolved once. RecoverError for a link that others could change."""
+    declared = {name: Path(getattr(site.live, name)) for name in LIVE}
+    return tuple(
+        LivePath(component=name, declared=str(path), real=str(places.resolve(path))) for name, path in declared.items()
+    )
+
+
+def environment(services: Iterable[Service]) -> dict[str, str] | None:
+    """The variables of all services together; None where those of any cannot be known."""
+    found: dict[str, str] = {}
+    for service in services:
+        variables = service.environment()
+        if variables is None:
+            return None
+        found |= variables
+    return found
+
+
+def look_at(site: Site, live: Iterable[LivePath], services: Iterable[Service]) -> Look:
+    """What components judge content with."""
+    return Look(site=site, environment=environment(services), live={path.component: Path(path.real) for path in live})
+
+
+def prober(site: Site) -> Callable[[], Health] | None:
+    """Asks the site's health endpoint, where it has one."""
+    return partial(probe, site.health.url, PROBE_TIMEOUT) if site.health else None
+
+
+PROBE_TIMEOUT = 5.0
+"""Seconds that one health request may take."""
+
+
+def site_of(request: Request) -> Site:
+    """The site as it was when the run was planned."""
+    return msgspec.convert(request.site, Site)
+
+
+def open_job(request: Request, journal: Journal, journals: Iterable[Path] = ()) -> Job:
+    """The job of a request, with a target that writes to this journal. RecoverError."""
+    site = site_of(request)
+    services = services_of(site)
+    control = Control(site, services, journal, prober(site))
+    return Job(
+        look=look_at(site, request.live, services),
+        choices={choice.backup.component: choice for choice in request.choices},
+        questions=request.questions,
+        open=opener(site, journals, journal.path.parent),
+        services=services,
+        host=Target(site, request.live, control, journal),
+    )
+
+
+def opener(site: Site, journals: Iterable[Path], scratch: Path) -> Callable[[Backup], AbstractContextManager[BinaryIO]]:
+    """Opens any backup of the site's sources; what a source must assemble first goes into ``scratch``. SourceError."""
+    sources = {source.name: source for source in sources_of(site, journals)}
+
+    def open_backup(backup: Backup) -> AbstractContextManager[BinaryIO]:
+        if backup.source not in sources:
+            raise SourceError(f"the site has no source {safe(backup.source)}", "see: pacs-recover site show")
+        return sources[backup.source].open(backup, scratch)
+
+    return open_backup
+
+
+def reals(live: Iterable[LivePath]) -> Mapping[str, Path]:
+    """Live paths by component."""
+    return {path.component: Path(path.real) for path in live}

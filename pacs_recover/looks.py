@@ -1,0 +1,145 @@
+"""Looking, without touching anything live: previews, comparisons, status. Both front ends read these."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pacs_recover import catalog, front, report, site
+from pacs_recover.catalog import Catalog
+from pacs_recover.components import Comparison, Look, component, read_backup
+from pacs_recover.errors import BadBackup
+from pacs_recover.jobs import live_paths, look_at, opener
+from pacs_recover.journal import is_written, read
+from pacs_recover.model import Backup, Fact, FactState, Preview
+from pacs_recover.plan import Plan, exhaust
+from pacs_recover.services import services_of
+from pacs_recover.site import Site
+from pacs_recover.state import JOURNAL, State
+from pacs_recover.text import age, both_times, seconds, stamp
+
+
+def look(of: Site) -> Look:
+    """What content of this site is judged with."""
+    return look_at(of, live_paths(of), services_of(of))
+
+
+def preview(of: Site, backup: Backup, state: State) -> Preview:
+    """Read a backup to its end in private scratch and say what it is; damage is a fact too. SourceError."""
+    with state.scratch() as scratch:
+        into = scratch / "content"
+        into.mkdir(mode=0o700)
+        part, seeing = component(backup.component), look(of)
+        try:
+            with opener(of, state.journals(), scratch)(backup) as raw:
+                done = exhaust(read_backup(part, backup, raw, into, seeing))
+            seen = part.preview(into, seeing)
+        except BadBackup as error:
+            return Preview(
+                (Fact("damaged", f"{error.message} ({error.hint})" if error.hint else error.message, "bad"),)
+            )
+    read_to_end = Fact("read to its end", f"{done.content:,} bytes unpacked, SHA-256 {done.sha256[:16]}")
+    return msgspec.structs.replace(seen, facts=(read_to_end, *seen.facts))
+
+
+def compare(of: Site, backup: Backup, state: State) -> Comparison:
+    """What restoring a backup would change. BadBackup, SourceError."""
+    with state.scratch() as scratch:
+        into, spare = scratch / "content", scratch / "live"
+        into.mkdir(mode=0o700)
+        spare.mkdir(mode=0o700)
+        part, seeing = component(backup.component), look(of)
+        with opener(of, state.journals(), scratch)(backup) as raw:
+            exhaust(read_backup(part, backup, raw, into, seeing))
+        return part.compare(into, seeing, spare)
+
+
+def preview_json(backup: Backup, seen: Preview) -> dict[str, Any]:
+    """The JSON contract of ``preview``."""
+    facts = [
+        {"label": fact.label, "value": fact.value, "state": fact.state} for fact in (*backup.findings, *seen.facts)
+    ]
+    return {"backup": catalog.backup_json(backup), "facts": facts, "state": seen.state, **seen.details}
+
+
+def plan_json(made: Plan) -> dict[str, Any]:
+    """The JSON contract of ``plan``."""
+    request = made.request
+    steps = [
+        {"title": step.title, "kind": step.kind, "budget_seconds": step.budget, "covers": step.covers}
+        for step in made.steps
+    ]
+    backups = [
+        {**catalog.backup_json(c.backup), "sha256": c.sha256, "content_bytes": c.bytes, "manifest": c.manifest}
+        for c in request.choices
+    ]
+    return {
+        "plan_id": made.plan_id,
+        "made_at": stamp(made.made_at),
+        "components": list(request.components),
+        "target": request.host,
+        "site": request.site["name"],
+        "rto_seconds": request.rto_seconds,
+        "predicted_seconds": None,
+        "predicted_downtime_seconds": None,
+        "backups": backups,
+        "steps": steps,
+        "changes": list(made.changes),
+        "replay_risk": made.replay,
+        "questions": [{"title": q.title, "details": q.details} for q in request.questions],
+        "findings": [{"label": f.label, "value": f.value, "state": f.state} for f in made.findings],
+    }
+
+
+def run_summary(run: Path) -> dict[str, Any]:
+    """One row of ``runs``."""
+    events, damage = read(run / JOURNAL)
+    return report.summary(report.fold(events, damage, alive=is_written(run / JOURNAL)), run.name)
+
+
+def status(of: Site, found: Catalog, state: State) -> dict[str, Any]:
+    """Freshness against RPO, the services, unfinished runs, sources."""
+    now = datetime.now(UTC)
+    services = [(service.name, service.state()) for service in services_of(of)]
+    ways: dict[str, FactState] = {"active": "ok", "unknown": "warn", "starting": "warn"}
+    return {
+        "site": of.name,
+        "components": [_freshness(of, found, name, now) for name in ("config", "certs", "queue", "logs")],
+        "services": [
+            {"name": name, "activity": s.activity, "detail": s.detail, "state": ways.get(s.activity, "bad")}
+            for name, s in services
+        ],
+        "unfinished": [run_summary(run) for run in front.unfinished(state)],
+        "sources": [{"name": s.name, "kind": s.kind, "ok": s.ok, "error": s.error} for s in found.sources],
+    }
+
+
+def _freshness(of: Site, found: Catalog, name: str, now: datetime) -> dict[str, Any]:
+    """How old the newest backup of one component is, against the site's RPO."""
+    rpo = of.objectives[name].rpo
+    newest = catalog.newest(found, name)
+    row: dict[str, Any] = {"component": name, "newest": None, "taken_at": None, "age_seconds": None, "rpo_seconds": rpo}
+    if newest is None:
+        return {**row, "state": "bad", "sentence": "no backup that can be read"}
+    old = (now - newest.taken_at).total_seconds()
+    late = rpo is not None and old > rpo
+    target = f", RPO {seconds(rpo)} {'MISSED' if late else 'met'}" if rpo is not None else ""
+    sentence = f"{newest.id}, {age(newest.taken_at, now)} old ({both_times(newest.taken_at)}){target}"
+    row |= {"newest": newest.id, "taken_at": stamp(newest.taken_at), "age_seconds": round(old)}
+    return {**row, "state": "warn" if late else "ok", "sentence": sentence}
+
+
+def check_site(option: Path | None) -> tuple[list[Any], tuple[Fact, ...]]:
+    """All problems of the site file, and what this host lacks for it where there are none. UsageError."""
+    found = site.find(option, os.environ)
+    problems = found.problems()
+    if problems:
+        return problems, ()
+    loaded = found.load()
+    from pacs_recover.plan import host_findings
+
+    return [], (*site.environment_facts(loaded), *host_findings(loaded, services_of(loaded)))

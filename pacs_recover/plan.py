@@ -1,0 +1,277 @@
+"""A plan: which backups, proven good now; what they would change; the checklist; and the id that arms it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from pacs_recover import engine
+from pacs_recover.checklist import checklist
+from pacs_recover.components import Comparison, Job, Look, component, read_backup
+from pacs_recover.errors import BadBackup, RecoverError, Refused
+from pacs_recover.events import Choice, LivePath, Request, StepLine
+from pacs_recover.formats.streams import Hashing
+from pacs_recover.jobs import live_paths, look_at, opener
+from pacs_recover.model import Backup, Fact, Preview, Service
+from pacs_recover.services import services_of
+from pacs_recover.site import Site
+from pacs_recover.state import State
+from pacs_recover.target import places, trees
+from pacs_recover.target.host import owner_of
+from pacs_recover.text import both_times, count, safe
+
+VALID = timedelta(hours=1)
+"""How long a plan arms an unattended restore."""
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What a restore would do, before it does anything."""
+
+    plan_id: str
+    made_at: datetime
+    request: Request
+    steps: tuple[StepLine, ...]
+    changes: tuple[str, ...] = ()
+    replay: dict[str, int | None] | None = None
+    previews: dict[str, Preview] = {}
+    findings: tuple[Fact, ...] = ()
+    """About the host and the set: a ``bad`` one forbids running it."""
+    inputs: dict[str, str] = {}
+    """What the plan depends on, by name, as digests: how an armed plan is seen to be stale."""
+
+    @property
+    def refusals(self) -> tuple[Fact, ...]:
+        """The findings that forbid running it."""
+        return tuple(fact for fact in self.findings if fact.state == "bad")
+
+
+def make(site: Site, backups: Sequence[Backup], state: State, since: datetime | None = None) -> Plan:
+    """Read every backup to its end, judge it, compare it with what lives. BadBackup, SourceError, RecoverError."""
+    live, services = live_paths(site), services_of(site)
+    look = look_at(site, live, services)
+    open_backup = opener(site, state.journals(), state.path)
+    choices, previews, comparisons = {}, {}, {}
+    with state.scratch() as scratch:
+        for backup in backups:
+            read = _read(backup, open_backup, scratch, look)
+            name = backup.component
+            choices[name], previews[name], comparisons[name] = read
+    request = _request(site, live, choices, comparisons, since)
+    job = Job(look=look, choices=choices, questions=request.questions, open=open_backup, services=services)
+    return Plan(
+        plan_id=request.plan_id,
+        made_at=datetime.now(UTC),
+        request=request,
+        steps=engine.lines(checklist(job)),
+        changes=tuple(change for comparison in comparisons.values() for change in comparison.changes),
+        replay=_replay(comparisons),
+        previews=previews,
+        findings=(*host_findings(site, services), *set_findings(backups)),
+        inputs=inputs(site, choices, look),
+    )
+
+
+def _read(backup: Backup, open_backup: Any, scratch: Path, look: Look) -> tuple[Choice, Preview, Comparison]:
+    """One backup, read to its end and judged. BadBackup names every bad fact."""
+    part = component(backup.component)
+    content, spare = scratch / backup.component, scratch / f"{backup.component}-live"
+    content.mkdir(mode=0o700)
+    spare.mkdir(mode=0o700)
+    with open_backup(backup) as raw:
+        read = exhaust(read_backup(part, backup, raw, content, look))
+    preview = part.preview(content, look)
+    refuse_bad(backup, preview)
+    choice = Choice(backup=backup, sha256=read.sha256, bytes=read.content)
+    return choice, preview, part.compare(content, look, spare)
+
+
+def refuse_bad(backup: Backup, preview: Preview) -> None:
+    """BadBackup for a preview with bad facts."""
+    bad = [f"{fact.label}: {fact.value}" for fact in preview.facts if fact.state == "bad"]
+    if bad:
+        raise BadBackup(
+            f"{safe(backup.id)} must not be restored: {'; '.join(bad)}", "choose another: pacs-recover catalog"
+        )
+
+
+def exhaust(work: Any) -> Any:
+    """Run a generator to its end and give what it returns."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as stop:
+            return stop.value
+
+
+def _request(
+    site: Site,
+    live: tuple[LivePath, ...],
+    choices: Mapping[str, Choice],
+    comparisons: Mapping[str, Comparison],
+    since: datetime | None,
+) -> Request:
+    return Request(
+        run="",
+        plan_id=secrets.token_hex(4),
+        site=msgspec.to_builtins(site),
+        components=tuple(choices),
+        choices=tuple(choices.values()),
+        live=live,
+        questions=tuple(c.question for c in comparisons.values() if c.question),
+        rto_seconds=rto_of(site, tuple(choices)),
+        operator=operator(),
+        host=socket.gethostname(),
+        since=since,
+    )
+
+
+def rto_of(site: Site, components: Sequence[str]) -> float:
+    """Seconds that restoring these may take: a component's own target, or that of the full system for several."""
+    name = components[0] if len(components) == 1 else "full"
+    return float(site.objectives[name].rto)
+
+
+def operator() -> str:
+    """Who does it: the login behind a sudo, else the user."""
+    return safe(os.environ.get("SUDO_USER") or os.environ.get("USER") or f"uid {os.geteuid()}", 80)
+
+
+def _replay(comparisons: Mapping[str, Comparison]) -> dict[str, int | None] | None:
+    found = [comparison.replay for comparison in comparisons.values() if comparison.replay is not None]
+    return dict(found[0]) if found else None
+
+
+def host_findings(site: Site, services: Iterable[Service]) -> tuple[Fact, ...]:
+    """What this host lacks for the restore, each with the command that makes it."""
+    facts = []
+    if os.geteuid() != 0 and not os.access(places.nearest_existing(Path(site.live.config).parent), os.W_OK):
+        facts.append(Fact("rights", "needs root: run it with sudo", "bad"))
+    try:
+        owner_of(site)
+    except RecoverError as error:
+        facts.append(Fact("owner", f"{error.message}: {error.hint}", "bad"))
+    for service in services:
+        state = service.state()
+        if state.activity == "absent":
+            facts.append(
+                Fact("service", f"{service.name} is not installed ({state.detail}): install PACS Bridge", "bad")
+            )
+        elif state.activity == "unknown":
+            proof = (
+                "its health endpoint decides"
+                if site.health
+                else "a restore could never be proven: name a status command or a health URL"
+            )
+            facts.append(Fact("service", f"{service.name}: {state.detail}; {proof}", "warn" if site.health else "bad"))
+    if not site.services:
+        facts.append(Fact("service", "this site controls no service: stop PACS Bridge before, start it after", "warn"))
+    return tuple(facts)
+
+
+def set_findings(backups: Sequence[Backup]) -> tuple[Fact, ...]:
+    """How far apart the backups of a set were taken, and what is odd about their names."""
+    facts = [fact for backup in backups for fact in backup.findings]
+    times = sorted(backup.taken_at for backup in backups)
+    if len(times) > 1 and times[-1] - times[0] > timedelta(days=1):
+        skew = f"{count((times[-1] - times[0]).days, 'day')} apart: {both_times(times[0])} to {both_times(times[-1])}"
+        facts.append(Fact("recovery set", skew, "warn"))
+    return tuple(facts)
+
+
+def inputs(site: Site, choices: Mapping[str, Choice], look: Look) -> dict[str, str]:
+    """What the plan depends on: the site, the backups and, of what lives, all but the queue's rows."""
+    return {
+        "the site file": _digest(msgspec.json.encode(site)),
+        **{f"the backup {choice.backup.id}": choice.sha256 for choice in choices.values()},
+        **{
+            f"the live {name}": live_input(name, look.live[name])
+            for name in ("config", "certs", "queue")
+            if name in look.live
+        },
+    }
+
+
+def inputs_now(saved: Plan, site: Site, state: State) -> dict[str, str]:
+    """The same inputs as they are now; each backup is read and hashed again as stored. SourceError."""
+    live = live_paths(site)
+    open_backup = opener(site, state.journals(), state.path)
+    choices = {}
+    for choice in saved.request.choices:
+        with open_backup(choice.backup) as raw:
+            hashing = Hashing(raw)
+            hashing.drain()
+        choices[choice.backup.component] = msgspec.structs.replace(choice, sha256=hashing.sha256)
+    return inputs(site, choices, look_at(site, live, services_of(site)))
+
+
+def live_input(name: str, live: Path) -> str:
+    """One live part as a digest: files by hash; of the queue its path, device and owner."""
+    try:
+        found = places.identity(live)
+        if found is None:
+            return "absent"
+        if name == "queue":
+            with places.directory(live.parent) as parent:
+                status = os.stat(live.name, dir_fd=parent, follow_symlinks=False)
+            return _digest(f"{live} {status.st_dev} {status.st_uid} {status.st_gid}".encode())
+        rows = [f"{e.name!r} {e.kind} {e.mode:o} {e.sha256}" for e in trees.entries(live) if not is_git(e.name)]
+        return _digest("\n".join(rows).encode())
+    except (OSError, RecoverError) as error:
+        return f"unreadable: {type(error).__name__}"
+
+
+def is_git(name: str) -> bool:
+    """Whether a tree's entry belongs to Git's own directory."""
+    return name == ".git" or name.startswith(".git/")
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def save(plan: Plan, state: State) -> None:
+    """Keep the plan, so that its id arms a restore within the hour. Refused, OSError."""
+    state.prepare()
+    path = state.path / "plans" / f"{plan.plan_id}.json"
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(msgspec.json.encode(plan))
+
+
+def load(plan_id: str, state: State, now: datetime | None = None) -> Plan:
+    """A saved plan that is not too old. Refused where there is none, where it is used up or too old."""
+    path = state.path / "plans" / f"{plan_id}.json"
+    again = "make a new one: pacs-recover plan"
+    if not plan_id.isalnum() or not path.is_file():
+        raise Refused(f"there is no plan {safe(plan_id)}: a plan arms one restore, within an hour", again)
+    try:
+        plan = msgspec.json.decode(path.read_bytes(), type=Plan)
+    except (OSError, msgspec.DecodeError) as error:
+        raise Refused(f"the plan {safe(plan_id)} cannot be read: {error}", again) from error
+    if (now or datetime.now(UTC)) - plan.made_at > VALID:
+        raise Refused(f"the plan {plan_id} was made more than an hour ago", again)
+    return plan
+
+
+def use_up(plan: Plan, state: State, run: Path) -> None:
+    """Move the plan into the run that it armed, so that it arms no other. Refused where another was faster."""
+    try:
+        (state.path / "plans" / f"{plan.plan_id}.json").rename(run / "plan.json")
+    except FileNotFoundError as error:
+        raise Refused(f"the plan {plan.plan_id} was used just now", "see: pacs-recover runs") from error
+
+
+def refuse_stale(plan: Plan, now: Mapping[str, str]) -> None:
+    """Refused where anything that the plan depends on has changed, naming it."""
+    differ = [name for name in {**plan.inputs, **now} if plan.inputs.get(name) != now.get(name)]
+    if differ:
+        raise Refused(f"since the plan was made, {' and '.join(map(safe, differ))} changed", "look, then plan again")

@@ -1,0 +1,34 @@
+"""Past and present runs of a state directory, and of others that left their mark beside the live paths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pacs_recover.errors import SourceError
+from pacs_recover.events import AnyEvent, Ended, Planned
+from pacs_recover.journal import is_written, read
+
+ENDS = ("restored", "failed_untouched", "rolled_back", "interrupted", "closed")
+"""The outcomes after which a site may be changed again; a rollback that is incomplete is not one."""
+
+
+def last_end(events: Sequence[AnyEvent]) -> Ended | None:
+    """How the run ended last: a rollback of a finished run ends it once more."""
+    return next((event for event in reversed(events) if isinstance(event, Ended)), None)
+
+
+def is_finished(journal: Path) -> bool:
+    """Whether this run has ended and left nothing to do; False where its journal cannot be read."""
+    try:
+        events, _ = read(journal)
+    except SourceError:
+        return False
+    ended = last_end(events)
+    return ended is not None and ended.outcome in ENDS and not is_written(journal)
+
+
+def planned(events: Sequence[AnyEvent]) -> Planned | None:
+    """The first line of a journal, if that is whole."""
+    first = events[0] if events else None
+    return first if isinstance(first, Planned) else None

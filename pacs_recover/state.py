@@ -1,0 +1,130 @@
+"""The state directory: runs with their journals, plans made within the last hour, private scratch."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pacs_recover.errors import Refused, UsageError
+from pacs_recover.text import safe
+
+JOURNAL = "journal.jsonl"
+SCRATCH = "pacs_recover-scratch-"
+JUST_MADE = 60.0
+"""Seconds in which a scratch directory may not have its lock yet."""
+
+
+def default_place() -> Path:
+    """``/var/lib/pacs_recover`` for root, the user's own state directory for others."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/pacs_recover")
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "pacs_recover"
+
+
+class State:
+    """One state directory; looking works where it does not exist."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+
+    def prepare(self) -> None:
+        """Make it, private, and see that it takes an fsync. Refused where it does not: no run without a journal."""
+        try:
+            for place in (self.path, self.path / "runs", self.path / "plans"):
+                place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._must_be_private()
+            _try_fsync(self.path)
+        except OSError as error:
+            raise Refused(
+                f"the state directory {safe(self.path)} does not take a journal: {error.strerror}",
+                "name another, on a disk that has room: --state DIR (for instance --state /root/pacs_recover-state)",
+            ) from error
+
+    def _must_be_private(self) -> None:
+        found = self.path.stat()
+        if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+            owner, mode = found.st_uid, found.st_mode & 0o7777
+            raise Refused(
+                f"the state directory {safe(self.path)} can be written by others (owner {owner}, mode {mode:o})",
+                f"chown {os.geteuid()} {safe(self.path)}; chmod 700 {safe(self.path)} - or name another: --state DIR",
+            )
+
+    def new_run(self, now: datetime | None = None) -> Path:
+        """A fresh directory for a run, named by its start in UTC. OSError."""
+        began = (now or datetime.now(UTC)).astimezone(UTC)
+        path = self.path / "runs" / f"{began:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        path.mkdir(mode=0o700)
+        (path / "answers").mkdir(mode=0o700)
+        return path
+
+    def runs(self) -> list[Path]:
+        """The directories of all runs that have a journal, newest first."""
+        try:
+            found = [path for path in (self.path / "runs").iterdir() if (path / JOURNAL).exists()]
+        except OSError:
+            return []
+        return sorted(found, key=lambda path: path.name, reverse=True)
+
+    def journals(self) -> list[Path]:
+        """The journals of all runs, newest first."""
+        return [run / JOURNAL for run in self.runs()]
+
+    def find(self, text: str) -> Path:
+        """The run with this name or unique prefix; ``latest`` is the newest. UsageError where there is none."""
+        runs = self.runs()
+        if text == "latest" and runs:
+            return runs[0]
+        found = [run for run in runs if run.name == text] or [run for run in runs if run.name.startswith(text)]
+        if len(found) == 1:
+            return found[0]
+        what = f"{len(found)} runs begin with" if found else "there is no run"
+        raise UsageError(
+            f"{what} {safe(text)} in {safe(self.path)}",
+            "see: pacs-recover runs (a run's state directory is its --state)",
+        )
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A private directory that is gone afterwards; what a killed process left is swept first."""
+        home = self.path if os.access(self.path, os.W_OK) else Path(tempfile.gettempdir())
+        sweep(home)
+        path = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=home))
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(fd)
+
+
+def sweep(home: Path) -> None:
+    """Remove scratch directories of ours whose process is gone: they hold copies of messages."""
+    for path in home.glob(SCRATCH + "*"):
+        with suppress(OSError):
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                found = os.fstat(fd)
+                if found.st_uid == os.geteuid() and found.st_mtime < time.time() - JUST_MADE:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(fd)
+
+
+def _try_fsync(place: Path) -> None:
+    fd, name = tempfile.mkstemp(prefix=".fsync-", dir=place)
+    try:
+        os.write(fd, b"\0" * 4096)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+        Path(name).unlink()

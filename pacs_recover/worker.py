@@ -1,0 +1,250 @@
+"""The process that restores, resumes or rolls back: it owns lock and journal, and outlives its front end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from pacs_recover import __version__, engine, questions
+from pacs_recover.checklist import checklist
+from pacs_recover.errors import RecoverError, Refused
+from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Failed, Planned, Request, Resumed
+from pacs_recover.jobs import open_job
+from pacs_recover.journal import Journal, boot_id
+from pacs_recover.model import Step
+from pacs_recover.runs import is_finished, last_end
+from pacs_recover.state import JOURNAL, State
+from pacs_recover.target.host import live_trees
+from pacs_recover.target.lock import Mark, SiteLock
+
+Purpose = Literal["restore", "resume", "rollback"]
+REQUEST = "request.json"
+LOG = "worker.log"
+
+
+def spawn(run: Path, purpose: Purpose, operator: str = "") -> subprocess.Popen[bytes]:
+    """Start a worker in a session of its own, out of the login's control group where systemd runs. OSError."""
+    argv = [sys.executable, "-m", "pacs_recover.worker", purpose, str(run), operator]
+    with (run / LOG).open("ab") as log:
+        return subprocess.Popen(
+            [*_scope(run.name), *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+        )
+
+
+def _scope(name: str) -> list[str]:
+    """A scope of its own survives the end of the login session; it keeps environment and descriptors."""
+    if os.geteuid() != 0 or not Path("/run/systemd/system").is_dir() or not shutil.which("systemd-run"):
+        return []
+    scope = ["systemd-run", "--scope", "--slice=system.slice", "--quiet", "--collect"]
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    try:
+        works = subprocess.run([*scope, "true"], timeout=10, check=False, **quiet).returncode == 0  # type: ignore[call-overload]
+    except (OSError, subprocess.TimeoutExpired):
+        works = False
+    return [*scope, f"--description=pacs-recover {name}", "--"] if works else []
+
+
+class Stop:
+    """Whether SIGTERM asked for an end; the engine looks at it where stopping is safe."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self) -> bool:
+        """Whether to stop."""
+        return self.asked
+
+    def on_signal(self, *_: object) -> None:
+        """The signal handler."""
+        self.asked = True
+
+
+def main(argv: list[str]) -> int:
+    """Run as ``python -m pacs_recover.worker PURPOSE RUN [OPERATOR]``; returns the exit code of the run."""
+    os.umask(0o077)
+    stop = Stop()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, stop.on_signal)
+    purpose, run = argv[0], Path(argv[1])
+    if purpose == "restore":
+        return restore(run, stop)
+    return take_up(run, "resume" if purpose == "resume" else "rollback", argv[2] if len(argv) > 2 else "", stop)
+
+
+def restore(run: Path, stop: Callable[[], bool]) -> int:
+    """Run a new request. OSError where not even the journal can be written."""
+    request = read_request(run)
+    journal = Journal(run / JOURNAL, create=True)
+    try:
+        job = open_job(request, journal, sibling_journals(run))
+        steps, problem = checklist(job), None
+    except RecoverError as error:
+        steps, problem = (), error
+    journal.write(Planned, request=request, steps=engine.lines(steps), program=__version__, boot=boot_id())
+    if problem:
+        return refused(journal, problem)
+    try:
+        lock = SiteLock(**lock_paths(request))
+        previous = refuse_unfinished(lock, run.name)
+        lock.mark(mark(request, run, previous))
+    except (RecoverError, OSError) as error:
+        return refused(journal, error)
+    return drive(engine.run(steps, job.target, stopping=stop), run, request, journal, lock)
+
+
+def take_up(run: Path, purpose: Literal["resume", "rollback"], operator: str, stop: Callable[[], bool]) -> int:
+    """Go on with, or roll back, a run that exists. Refused where another run is newer or it cannot be resumed."""
+    journal = Journal(run / JOURNAL, create=False)
+    request = request_of(journal.events) or read_request(run)
+    lock = SiteLock(**lock_paths(request))
+    refuse_newer(lock, run.name)
+    job = open_job(request, journal, sibling_journals(run))
+    steps = checklist(job)
+    if purpose == "resume":
+        refuse_resume(journal.events, steps)
+    lock.mark(mark(request, run, None))
+    journal.step = None
+    journal.write(Resumed, program=__version__, boot=boot_id(), purpose=purpose, operator=operator)
+    again = engine.resume(steps, job.target, stop) if purpose == "resume" else engine.rollback(job.target)
+    return drive(again, run, request, journal, lock)
+
+
+def drive(work: engine.Run, run: Path, request: Request, journal: Journal, lock: SiteLock) -> int:
+    """Run the engine to its end, answering what it asks; whatever fails in here is the engine's to roll back."""
+    answer: bool | None = None
+    problem: BaseException | None = None
+    while True:
+        try:
+            event = work.throw(problem) if problem else work.send(answer)
+        except StopIteration as end:
+            settle(lock, journal, request, run)
+            return int(end.value)
+        answer, problem = None, None
+        if isinstance(event, Asked):
+            try:
+                answer = reply(event, run, request, journal)
+            except BaseException as error:
+                problem = error
+
+
+def reply(asked: Asked, run: Path, request: Request, journal: Journal) -> bool:
+    """The operator's answer; of an unattended run, yes to just the questions that its plan printed."""
+    if not request.assume_yes:
+        return questions.wait(run, asked, journal)
+    yes = any(question.title == asked.title and question.details == asked.evidence for question in request.questions)
+    by = f"plan {request.plan_id}" if yes else ""
+    journal.write(Answered, title=asked.title, question=asked.question, yes=yes, by=by)
+    return yes
+
+
+def refused(journal: Journal, error: RecoverError | OSError) -> int:
+    """End a run that may not even begin."""
+    message, hint, code = engine.told(error)
+    journal.write(Failed, title="Begin", evidence=message, hint=hint, exit_code=code)
+    journal.write(Ended, outcome="failed_untouched", exit_code=code, evidence=message)
+    return code
+
+
+def settle(lock: SiteLock, journal: Journal, request: Request, run: Path) -> None:
+    """Say beside the live paths how the run ended: one that changed nothing leaves the mark of the one before it."""
+    ended = last_end(journal.events)
+    if ended is None or ended.outcome == "rollback_incomplete":
+        return
+    said = next(iter(lock.said()), None)
+    if engine.changed(journal.events):
+        lock.mark(mark(request, run, None, finished=True))
+    elif said and said.previous:
+        lock.mark(said.previous)
+    else:
+        lock.clear()
+
+
+def mark(request: Request, run: Path, previous: Mark | None, *, finished: bool = False) -> Mark:
+    """What the lock files say of this run."""
+    return Mark(
+        run=run.name,
+        journal=str(run / JOURNAL),
+        finished=finished,
+        operator=request.operator,
+        pid=os.getpid(),
+        previous=previous,
+    )
+
+
+def refuse_unfinished(lock: SiteLock, run: str) -> Mark | None:
+    """The mark of the last changing run. Refused where that has not ended."""
+    said = next(iter(lock.said()), None)
+    if said is None or said.run == run or said.finished or is_finished(Path(said.journal)):
+        return said
+    missing = "" if Path(said.journal).exists() else f" (its journal {said.journal} is missing)"
+    state = Path(said.journal).parent.parent.parent
+    raise Refused(
+        f"run {said.run} of {said.operator} has not ended{missing}",
+        f"end it first: pacs-recover --state {state} rollback {said.run} (or resume, or close --why)",
+    )
+
+
+def refuse_newer(lock: SiteLock, run: str) -> None:
+    """Only the newest changing run can be taken up: an older one's originals are no longer what is live. Refused."""
+    said = next(iter(lock.said()), None)
+    if said and said.run != run:
+        raise Refused(
+            f"run {said.run} changed this site after {run}",
+            f"roll {said.run} back first, or restore what {run} set aside: pacs-recover catalog --source aside",
+        )
+
+
+def refuse_resume(events: list[AnyEvent], steps: tuple[Step, ...]) -> None:
+    """A resume is for a run that was cut and never failed, by the same version, with the same checklist. Refused."""
+    planned = events[0]
+    if not isinstance(planned, Planned) or any(isinstance(event, Failed | Ended) for event in events):
+        raise Refused("this run failed or ended, so it cannot go on", "see: pacs-recover report; plan a new restore")
+    if any(isinstance(event, Resumed) and event.purpose == "rollback" for event in events):
+        raise Refused("a rollback of this run has begun, so it cannot go on", "finish it: pacs-recover rollback")
+    if planned.program != __version__:
+        made = f"version {planned.program} made this run and this is {__version__}"
+        raise Refused(made, "roll it back: pacs-recover rollback")
+    if planned.steps != engine.lines(steps):
+        raise Refused("its checklist is not the one it began with", "roll it back: pacs-recover rollback")
+
+
+def lock_paths(request: Request) -> dict[str, tuple[Path, ...]]:
+    """Every live path of the site and the directories that belong to the service."""
+    live = {path.component: Path(path.real) for path in request.live}
+    return {"reals": tuple(live.values()), "live_trees": live_trees(live)}
+
+
+def sibling_journals(run: Path) -> list[Path]:
+    """The journals of the same state directory: what they set aside is a source."""
+    return State(run.parent.parent).journals()
+
+
+def read_request(run: Path) -> Request:
+    """The request that a front end left. RecoverError."""
+    try:
+        return msgspec.json.decode((run / REQUEST).read_bytes(), type=Request)
+    except (OSError, msgspec.DecodeError) as error:
+        raise RecoverError(f"the request of run {run.name} cannot be read: {error}", "plan again") from error
+
+
+def request_of(events: list[AnyEvent]) -> Request | None:
+    """The request in a journal's first line, if that is whole."""
+    return events[0].request if events and isinstance(events[0], Planned) else None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
