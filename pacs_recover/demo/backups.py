@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import grp
 import gzip
-import hashlib
 import io
 import os
 import pwd
-import secrets
 import shutil
 import tarfile
 from collections.abc import Mapping
@@ -17,8 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.padding import PKCS7
+from pacs_recover.formats.openssl_enc import encrypting
 
 SOURCE = "local"
 """The name of the demo's only source."""
@@ -34,11 +31,15 @@ class Store:
     def config(self, taken: datetime, files: Mapping[str, bytes]) -> str:
         """An archive of the configuration directory, keys left out as the guide does; the backup's id."""
         kept = {name: content for name, content in files.items() if not name.endswith(".key")}
-        return self._put("config", taken, gzip.compress(_tar("pacs_bridge", kept, taken), 6, mtime=_epoch(taken)))
+        with new_file(self.path("config", taken)) as stream:
+            stream.write(gzip.compress(_tar("pacs_bridge", kept, taken), 6, mtime=_epoch(taken)))
+        return self._dated("config", taken)
 
     def certs(self, taken: datetime, files: Mapping[str, bytes], password: bytes) -> str:
         """An encrypted archive of the certificate directory, keys included; the backup's id."""
-        return self._put("certs", taken, _encrypted(_tar("certs", files, taken), password))
+        with new_file(self.path("certs", taken)) as stream:
+            shutil.copyfileobj(encrypting(io.BytesIO(_tar("certs", files, taken)), password), stream)
+        return self._dated("certs", taken)
 
     def queue(self, taken: datetime, database: Path) -> str:
         """A compressed copy of a database; the backup's id."""
@@ -71,11 +72,6 @@ class Store:
         path = self.path(component, taken)
         os.truncate(path, path.stat().st_size * 6 // 10)
         _set_time(path, taken)
-
-    def _put(self, component: str, taken: datetime, content: bytes) -> str:
-        with new_file(self.path(component, taken)) as stream:
-            stream.write(content)
-        return self._dated(component, taken)
 
     def _dated(self, component: str, taken: datetime) -> str:
         _set_time(self.path(component, taken), taken)
@@ -129,14 +125,6 @@ def _member(name: str, at: datetime, kind: bytes, mode: int) -> tarfile.TarInfo:
     member.uid, member.gid = os.geteuid(), os.getegid()
     member.uname, member.gname = owner_names()
     return member
-
-
-def _encrypted(raw: bytes, password: bytes) -> bytes:
-    """As ``openssl enc -aes-256-cbc -salt -pbkdf2`` does it: PBKDF2-HMAC-SHA256 with 10,000 rounds, key then IV."""
-    salt = secrets.token_bytes(8)
-    secret = hashlib.pbkdf2_hmac("sha256", password, salt, 10_000, 48)
-    padder, cipher = PKCS7(128).padder(), Cipher(algorithms.AES(secret[:32]), modes.CBC(secret[32:])).encryptor()
-    return b"Salted__" + salt + cipher.update(padder.update(raw) + padder.finalize()) + cipher.finalize()
 
 
 def _gzip(raw: IO[bytes], stream: IO[bytes], name: str, at: datetime) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import sqlite3
 import sys
 import sysconfig
 import tempfile
@@ -64,8 +65,8 @@ def build(directory: Path, now: datetime, *, messages: int = 3000, seed: int = S
     directory = _claim(directory)
     try:
         return _Maker(directory, now, history(now, messages, seed), seed).make()
-    except OSError as error:
-        message = f"The demo site could not be made in {safe(directory)}: {error.strerror or error}"
+    except (OSError, sqlite3.Error) as error:
+        message = f"The demo site could not be made in {safe(directory)}: {getattr(error, 'strerror', None) or error}"
         raise Refused(message, "Free some space or choose another directory; what is there so far can go.") from error
 
 

@@ -242,6 +242,25 @@ def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
         build(tmp_path / "file" / "below", NOW)
 
 
+@pytest.mark.parametrize("limit", [1_000, 100_000])
+def test_a_disk_that_fills_up_is_a_clear_refusal(tmp_path: Path, limit: int) -> None:
+    program = f"""
+import resource
+from datetime import UTC, datetime
+from pathlib import Path
+from pacs_recover.demo.site_maker import build
+from pacs_recover.errors import Refused
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+try:
+    build(Path({str(tmp_path / "site")!r}), datetime.now(UTC), messages=500)
+except Refused as refused:
+    print(refused.message, refused.hint)
+"""
+    said = output(sys.executable, "-c", program)
+    assert said.startswith(f"The demo site could not be made in {tmp_path}")
+    assert "Free some space" in said
+
+
 def test_an_empty_directory_is_taken_and_made_private(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir(mode=0o755)
     site = build(tmp_path / "empty", NOW, messages=5)
