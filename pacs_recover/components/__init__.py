@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from pacs_recover.errors import UsageError
+from pacs_recover.errors import BadBackup, RecoverError, UsageError
 from pacs_recover.events import Choice, Question
-from pacs_recover.formats import openssl_enc
+from pacs_recover.formats import archive, openssl_enc
 from pacs_recover.formats.streams import Hashing, Reader
 from pacs_recover.formats.wrapping import unwrap
-from pacs_recover.model import Amount, Backup, Preview, Service, Step
+from pacs_recover.model import Amount, Backup, Preview, Service, Step, Work
 from pacs_recover.site import Site
+from pacs_recover.target import places, trees
 from pacs_recover.target.host import Target
-from pacs_recover.text import safe
+from pacs_recover.target.trees import Entry
+from pacs_recover.text import safe, size
 
 Unpack = Generator[Amount, None, int]
 """Unpacks into a directory, reporting progress; returns the content's bytes."""
@@ -104,6 +106,59 @@ def read_backup(
     content = yield from component.unpack(plain, backup, into, look)
     hashing.drain()
     return Read(hashing.sha256, hashing.size, content)
+
+
+def unpacking(part: Component, job: Job, title: str) -> Step:
+    """The step that unpacks a component's backup into staging; whatever a cut run left there goes first."""
+
+    def work() -> Work:
+        choice, staging = job.choices[part.name], job.target.staging(part.name)
+        places.remove_tree(staging)
+        staging = job.target.staging(part.name)
+        with job.open(choice.backup) as raw:
+            read = yield from read_backup(part, choice.backup, raw, staging, job.look)
+        if read.sha256 != choice.sha256:
+            raise BadBackup(f"{safe(choice.backup.id)} is not what was planned: its hash differs", "plan again")
+        return (
+            f"{safe(choice.backup.id)}, {size(read.stored)} stored, {size(read.content)} unpacked, SHA-256 as planned"
+        )
+
+    return Step(title, work)
+
+
+def unpack_tree(raw: Reader, into: Path, name: str, must_have: str) -> Unpack:
+    """Unpack an archive of one directory (whatever it is called there) as ``into/name``. BadBackup, OSError."""
+    (into / ".unpacked").mkdir(mode=0o700)
+    extracted = yield from archive.extract(raw, into / ".unpacked")
+    inner = list((into / ".unpacked").iterdir())
+    top = inner[0] if len(inner) == 1 and inner[0].is_dir() and not inner[0].is_symlink() else into / ".unpacked"
+    if leaving := extracted.leaving(top.name) if top.parent != into else ():
+        raise BadBackup(f"{safe(leaving[0])} is a link out of its tree", "choose another: pacs-recover catalog")
+    if must_have and not (top / must_have).is_file():
+        raise BadBackup(f"there is no {safe(must_have)} in it", "choose another: pacs-recover catalog")
+    top.rename(into / name)
+    places.remove_tree(into / ".unpacked")
+    return extracted.bytes
+
+
+def compare_trees(label: str, new: Path, live: Path, keep: Callable[[Entry], bool] = lambda _: False) -> Iterator[str]:
+    """Files that would come, go or change, by name; what ``keep`` says stays is not among them. OSError."""
+    if places.identity(live) is None:
+        yield f"{label}: nothing lives there now; it will be created"
+        return
+    try:
+        old = {e.name: e for e in trees.entries(live) if e.kind != "directory" and not keep(e)}
+    except (OSError, RecoverError) as error:
+        yield f"{label}: what lives cannot be compared ({error})"
+        return
+    fresh = {e.name: e for e in trees.entries(new) if e.kind != "directory" and not keep(e)}
+    for name in sorted(old.keys() | fresh.keys()):
+        if name not in fresh:
+            yield f"{label}: {safe(name)} goes (it is kept aside; the backup lacks it)"
+        elif name not in old:
+            yield f"{label}: {safe(name)} comes"
+        elif (old[name].kind, old[name].sha256) != (fresh[name].kind, fresh[name].sha256):
+            yield f"{label}: {safe(name)} changes"
 
 
 @dataclass(frozen=True)

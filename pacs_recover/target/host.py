@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pacs_recover.errors import RecoverError, Refused
@@ -15,6 +15,7 @@ from pacs_recover.site import Site
 from pacs_recover.target import places, rooms, trees, undo
 from pacs_recover.target.control import Control
 from pacs_recover.target.rooms import Room
+from pacs_recover.target.trees import Entry
 from pacs_recover.text import safe, size
 
 LINGER = 5.0
@@ -45,6 +46,17 @@ class Target:
         home = Path(room.path) if room.private else self.journal.path.parent
         places.make_directories(home / "staged" / component)
         return home / "staged" / component
+
+    def seal_as(self, component: str, staged: Path, mode_of: Callable[[Entry], int]) -> str:
+        """Give what is staged the live name, owner and modes, then seal it. OSError, RecoverError."""
+        final = staged.parent / "sealed" / self.live[component].name
+        if places.identity(staged):  # else a run that was cut here has moved it already
+            places.remove_tree(staged.parent / "sealed")
+            places.make_directories(final.parent)
+            places.move(staged, final)
+        uid, gid = self.owner()
+        trees.own(final, uid, gid, mode_of)
+        return f"owner {uid}:{gid}; {self.seal(component, final)}"
 
     def seal(self, component: str, staged: Path) -> str:
         """Make what is staged durable, on the live filesystem, and record its hash and inode. OSError, RecoverError."""
@@ -231,7 +243,8 @@ def owner_of(site: Site) -> tuple[int, int]:
     if os.geteuid() != 0:
         return os.geteuid(), os.getegid()
     try:
-        return pwd.getpwnam(site.owner).pw_uid, grp.getgrnam(site.group).gr_gid
+        uid = int(site.owner) if site.owner.isdigit() else pwd.getpwnam(site.owner).pw_uid
+        return uid, int(site.group) if site.group.isdigit() else grp.getgrnam(site.group).gr_gid
     except KeyError as error:
         raise Refused(
             f"there is no user {safe(site.owner)} or no group {safe(site.group)} on this host",

@@ -1,0 +1,133 @@
+"""The message queue: one SQLite database, always moved together with its -wal, -shm and -journal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pacs_recover.components import Comparison, Job, Look, Unpack, unpacking
+from pacs_recover.errors import BadBackup, RecoverError
+from pacs_recover.events import Question
+from pacs_recover.formats import archive, queue_db, settings, sqlite, streams
+from pacs_recover.formats.streams import Reader
+from pacs_recover.model import Amount, Backup, Fact, Preview, Step
+from pacs_recover.text import count
+
+NAME = "queue.db"
+SIDECARS = ("-wal", "-shm", "-journal")
+"""What SQLite keeps beside a database; a stale -wal is replayed over whatever file it finds."""
+SET_LIMITS = archive.Limits(members=16, total=1 << 44, file=1 << 44)
+"""A set-aside queue is an archive of four files, as large as the filesystem lets them be."""
+DEFAULT_TTL = 86400.0
+"""Seconds after which the service dead-letters an unsent message, where its configuration does not say."""
+
+
+class Queue:
+    """``queue_*.db.gz`` and a live queue."""
+
+    name = "queue"
+
+    def unpack(self, raw: Reader, backup: Backup, into: Path, look: Look) -> Unpack:
+        """One self-contained database file, ``queue.db``. BadBackup, OSError."""
+        if backup.format.startswith("tar"):
+            yield from archive.extract(raw, into, SET_LIMITS)
+            self.settle(into, look)
+            return (into / NAME).stat().st_size
+        with (into / NAME).open("xb") as out:
+            os.fchmod(out.fileno(), 0o600)
+            done = 0
+            for done in streams.copy(raw, out):
+                yield Amount(done, None)
+            out.flush()
+        return done
+
+    def settle(self, content: Path, look: Look) -> None:
+        """Fold a copied set of database, -wal and -journal into the one file."""
+        found = [path for path in content.rglob("*") if path.is_file() and not path.name.endswith(SIDECARS)]
+        if len(found) != 1:
+            raise BadBackup(
+                f"{count(len(found), 'database')} in it instead of one", "choose another: pacs-recover catalog"
+            )
+        base = found[0].name
+        for path in list(found[0].parent.iterdir()):
+            path.rename(content / path.name.replace(base, NAME, 1))
+        sqlite.fold(content / NAME)
+
+    def preview(self, content: Path, look: Look) -> Preview:
+        """Integrity, tables, states, destinations, times; never a payload."""
+        integrity = sqlite.integrity(content / NAME)
+        seen = queue_db.preview(content / NAME)
+        return Preview((Fact("integrity_check", integrity), *seen.facts), seen.details)
+
+    def compare(self, content: Path, look: Look, scratch: Path) -> Comparison:
+        """What would be sent again, dead-lettered and lost, by id against the live queue, or that it is unknown."""
+        live = look.live["queue"]
+        if not live.exists():
+            return Comparison(
+                ("queue: nothing lives there now; it will be created",), replay=_numbers(None, absent=True)
+            )
+        copied = sqlite.copy_live(live, scratch)
+        if copied.path is None:
+            why = f"the live queue cannot be read ({copied.reason}): what would be sent again or lost is unknown"
+            return Comparison(
+                (f"queue: {why}",), Question("The unknown replay risk is accepted", why), replay=_numbers(None)
+            )
+        try:
+            replay = queue_db.compare(content / NAME, copied.path, datetime.now(UTC), ttl(look))
+        except BadBackup as error:
+            why = f"the live queue is damaged ({error.message}): what would be sent again or lost is unknown"
+            return Comparison(
+                (f"queue: {why}",), Question("The unknown replay risk is accepted", why), replay=_numbers(None)
+            )
+        risky = replay.resent or replay.dead_lettered or replay.lost_since
+        question = Question("The replay risk is accepted", replay.sentence()) if risky else None
+        return Comparison((f"queue: {replay.sentence()}",), question, replay=_numbers(replay))
+
+    def prepare(self, job: Job) -> Iterator[Step]:
+        """Unpack, prove, seal."""
+        yield unpacking(self, job, "Unpack the queue backup and check its hash")
+        yield Step(
+            "The restored database passes its integrity check",
+            lambda: "integrity_check: " + sqlite.integrity(job.target.staging("queue") / NAME),
+            kind="check",
+            covers="Database integrity check passes",
+        )
+        yield Step("The restored database is a PACS Bridge queue", lambda: self._is_queue(job), kind="check")
+        yield Step("Give the restored database its owner and make it durable", lambda: self._seal(job))
+
+    def swap(self, job: Job) -> Iterator[Step]:
+        """The whole set aside, the one file in."""
+        yield Step("Set the live database aside with its -wal", lambda: job.target.set_aside("queue", *SIDECARS))
+        yield Step("Put the restored database in place", lambda: job.target.put("queue", *SIDECARS))
+
+    def _is_queue(self, job: Job) -> str:
+        seen = queue_db.preview(job.target.staging("queue") / NAME)
+        bad = [fact.value for fact in seen.facts if fact.state == "bad"]
+        if bad:
+            raise BadBackup("; ".join(bad), "choose another: pacs-recover catalog")
+        return ", ".join(f"{row['name']}: {count(row['rows'], 'row')}" for row in seen.details["tables"])
+
+    def _seal(self, job: Job) -> str:
+        staging = job.target.staging("queue")
+        return job.target.seal_as("queue", staging / NAME, mode_of=lambda _: 0o600)
+
+
+def ttl(look: Look) -> float:
+    """Seconds that the live configuration lets a message wait; the service's default where it cannot be read."""
+    try:
+        text = (look.live["config"] / look.site.live.config_file).read_text()
+        return settings.message_ttl(settings.load(text, "the live configuration"))
+    except (OSError, RecoverError, UnicodeDecodeError):
+        return DEFAULT_TTL
+
+
+def _numbers(replay: queue_db.Replay | None, *, absent: bool = False) -> dict[str, int | None]:
+    names = ("resent", "dead_lettered", "lost_since")
+    if replay is None:
+        return dict.fromkeys(names, 0 if absent else None)
+    return {name: getattr(replay, name) for name in names}
+
+
+QUEUE = Queue()
