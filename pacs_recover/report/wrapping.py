@@ -1,0 +1,47 @@
+"""Lines for a terminal: outside text made harmless and wrapped by the columns it really takes."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from pacs_recover.text import safe
+
+LONGEST = 2000
+"""Characters of one piece of outside text; evidence is a sentence, not a file."""
+
+
+def clean(text: str) -> str:
+    """Outside text on one line, its control characters escaped."""
+    return safe(" ".join(text[: LONGEST + 1].split()), LONGEST)
+
+
+def columns(text: str) -> int:
+    """The columns that a terminal gives it: two for a wide character, none for a combining one."""
+    return sum(_width(char) for char in text)
+
+
+def _width(char: str) -> int:
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def pad(text: str, wide: int) -> str:
+    """The text with spaces after it, up to so many columns."""
+    return text + " " * (wide - columns(text))
+
+
+def wrap(text: str, width: int, start: str = "") -> list[str]:
+    """The text in lines of at most ``width`` columns: ``start`` before the first, its width in spaces before the rest.
+
+    A word without room beside the indent gets less of it, and is never broken: it is a path or a command to copy.
+    """
+    lines, line, gap = [], start, ""
+    for word in clean(text).split(" "):
+        if columns(line + gap + word) <= width:
+            line += gap + word
+        else:
+            lines += [line.rstrip()] if line.strip() else []
+            line = " " * max(0, min(columns(start), width - columns(word))) + word
+        gap = " "
+    return [*lines, line.rstrip()]
