@@ -1,0 +1,1 @@
+"""Formats of backups: bytes in, facts out, in constant memory; damaged bytes raise BadBackup."""

@@ -1,0 +1,92 @@
+"""How a backup is wrapped, by its name or else by its first bytes, and the readers that unwrap it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pacs_recover.errors import BadBackup
+from pacs_recover.formats import gz, openssl_enc, tar
+from pacs_recover.formats.gz import Unzipping
+from pacs_recover.formats.openssl_enc import Decrypting
+from pacs_recover.formats.streams import Peeking, Reader
+
+WRAPS = ("gz", "enc")
+CONTENTS = {"tar": "a tar archive", "db": "a SQLite database"}
+SQLITE = b"SQLite format 3\0"
+"""The first bytes of every database (https://www.sqlite.org/fileformat.html)."""
+ENOUGH = tar.BLOCK
+"""Bytes that ``sniff`` needs."""
+
+
+def format_of(name: str) -> str:
+    """How a file of this name is wrapped, outermost last: ``tar.gz``, ``tar.enc``, ``db.gz``, ``gz`` … or ``""``."""
+    found: list[str] = []
+    for part in reversed(name.lower().split(".")[1:]):
+        if part in WRAPS:
+            found.insert(0, part)
+            continue
+        if part in (*CONTENTS, "tgz"):
+            found.insert(0, "tar.gz" if part == "tgz" else part)
+        break
+    return ".".join(found)
+
+
+def sniff(first: bytes) -> str:
+    """What the first ``ENOUGH`` bytes show: ``enc``, ``gz``, ``db``, ``tar`` or ``""``."""
+    if first.startswith(openssl_enc.MAGIC):
+        return "enc"
+    if first.startswith(gz.MAGIC):
+        return "gz"
+    if first.startswith(SQLITE):
+        return "db"
+    return "tar" if tar.is_header(first[: tar.BLOCK]) else ""
+
+
+def unwrap(raw: Reader, format: str, password: Callable[[], bytes]) -> Peeking:
+    """The tar, database or other content inside a reader; ``password`` is called only where a layer is encrypted.
+
+    A format that does not name the content (``""``, ``gz``, ``enc``) has its first bytes looked at as well. At most one
+    gzip and one encryption are unwrapped. Raises BadBackup, here and by later reads, and what ``password`` raises.
+    """
+    content, layers = _layers(format)
+    reader = Peeking(raw)
+    passed: list[str] = []
+    while layer := layers.pop() if layers else _hidden(reader, content):
+        if layer in passed:
+            raise BadBackup(
+                f"The backup is wrapped in {layer} more than once",
+                "Nothing that makes backups does that: take another.",
+            )
+        passed.append(layer)
+        reader = Peeking(Decrypting(reader, password()) if layer == "enc" else Unzipping(reader))
+    if content:
+        _must_be(content, reader, encrypted="enc" in passed)
+    return reader
+
+
+def _layers(format: str) -> tuple[str, list[str]]:
+    parts = format.split(".") if format else []
+    content = parts.pop(0) if parts and parts[0] in CONTENTS else ""
+    if unknown := [part for part in parts if part not in WRAPS]:
+        raise ValueError(f"no such layer: {unknown[0]}")
+    return content, parts
+
+
+def _hidden(reader: Peeking, content: str) -> str:
+    """The layer that the first bytes show, where the name does not say what is inside."""
+    found = "" if content else sniff(reader.peek(ENOUGH))
+    return found if found in WRAPS else ""
+
+
+def _must_be(content: str, reader: Peeking, encrypted: bool) -> None:
+    first = reader.peek(ENOUGH)
+    if sniff(first) == content or (content == "tar" and first == tar.ZEROS):  # an empty archive says so itself
+        return
+    if not first:
+        raise BadBackup(f"The backup does not hold {CONTENTS[content]}: there is nothing in it", "Take another backup.")
+    if encrypted:
+        raise BadBackup(
+            f"Decryption does not give {CONTENTS[content]}: wrong key, or damaged",
+            openssl_enc.WRONG_KEY,
+        )
+    raise BadBackup(f"The backup does not hold {CONTENTS[content]}: damaged, or something else", "Take another backup.")
