@@ -157,7 +157,7 @@ SUMMARY = ("run", "mode", "components", "outcome", "started_at", "total_seconds"
 
 def to_json(report: Report) -> dict[str, Any]:
     """The report as the plain data of the JSON contract; times are RFC 3339."""
-    plain: dict[str, Any] = msgspec.to_builtins(report)
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(report))
     return plain
 
 

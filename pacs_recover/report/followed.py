@@ -129,7 +129,7 @@ def line_json(event: AnyEvent) -> dict[str, Any]:
     ``step`` counts from 0, an index into the steps of the ``planned`` line.
     """
     fields = {key: value for key, value in msgspec.structs.asdict(event).items() if key not in INTERNAL}
-    plain: dict[str, Any] = msgspec.to_builtins(fields)
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(fields))
     first = {"kind": type(event).__name__.lower(), "at": plain.pop("at"), "step": None, "title": "", "evidence": ""}
     return first | plain | (_planned_json(event) if isinstance(event, Planned) else {})
 
