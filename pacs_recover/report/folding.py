@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import overload
 
 from pacs_recover.events import AnyEvent, Ended, Failed, Outcome, Planned, Request, Resumed
 from pacs_recover.journal import Damage
@@ -51,8 +52,8 @@ def _report(
     ends = [event for event in events if isinstance(event, Ended)]
     end = ends[-1] if ends and events[-1] is ends[-1] else None
     rto = request.rto_seconds if planned else None
-    recovery = worked[0].recovered if len(worked) == 1 else None
-    outage = None if recovery is None or request.since is None else recovery + _before(request.since, events)
+    recovery = _rounded(worked[-1].recovered) if worked else None
+    outage = None if request.since is None or recovery is None else recovery + _before(request.since, events)
     return Report(
         run=request.run,
         mode=request.mode,
@@ -71,9 +72,9 @@ def _report(
         operator=request.operator,
         host=request.host,
         components=request.components,
-        recovery_seconds=None if recovery is None else _rounded(recovery),
+        recovery_seconds=recovery,
         since=request.since,
-        outage_seconds=None if outage is None else _rounded(outage),
+        outage_seconds=_rounded(outage),
         outage_rto_met=None if outage is None else _met(outcome, outage, rto),
         plan_id=request.plan_id,
         program=planned.program if planned else "",
@@ -115,8 +116,12 @@ def _before(since: datetime, events: Sequence[AnyEvent]) -> float:
     return max(0.0, (events[0].at - since).total_seconds())
 
 
-def _rounded(seconds: float) -> float:
-    return round(seconds, 3)
+@overload
+def _rounded(seconds: float) -> float: ...
+@overload
+def _rounded(seconds: float | None) -> float | None: ...
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
 
 
 def _checks(found: dict[int, steps.Row]) -> Iterator[Check]:

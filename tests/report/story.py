@@ -94,11 +94,11 @@ class Story:
         self.at += timedelta(seconds=seconds)
         return self
 
-    def reboot(self, seconds: float) -> Story:
-        """Let the host be gone for so long."""
+    def reboot(self, seconds: float, clock: float = 40.0) -> Story:
+        """Let the host be gone for so long, and its own clock begin anew."""
         self.boot += "'"
         self.at += timedelta(seconds=seconds)
-        self.clock = 40.0
+        self.clock = clock
         return self
 
     def tell(self, kind: type[Any], **fields: Any) -> Story:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from pacs_recover import report
-from pacs_recover.events import Progress
+from pacs_recover.events import Failed, Progress
 from tests.report import story
-from tests.report.story import ASIDE, RUN, SOAK, START, Story
+from tests.report.story import ASIDE, RUN, SOAK, START, STEPS, Story
 
 LINES = """\
 ▸ planned  run 20261110-020000-beef: live restore of queue; 10 steps, RTO 15:00
@@ -51,12 +51,14 @@ def test_a_line_without_a_known_number_of_steps_names_none() -> None:
     assert report.line(Story().do(0).events[1]) == "▸ began    The host can take the restored files"
 
 
-def test_a_step_that_another_boot_began_has_no_seconds() -> None:
-    told = Story().begin(0).reboot(100.0).resume("resume").do(0)
+def test_a_step_that_another_process_began_has_no_seconds() -> None:
+    told = Story().begin(0).reboot(100.0, 9e6).resume("resume")
+    told.step = 0
+    told.tell(Failed, title=STEPS[0].title, evidence="gone")
     teller = report.Teller()
-    assert [teller.line(event) for event in told.events][-1].endswith(
-        "The host can take the restored files  0.0 s  owner 990:990"
-    )
+    assert [teller.line(event) for event in told.events][
+        -1
+    ] == "✗ FAILED   1/10 The host can take the restored files  gone"
 
 
 def test_outside_text_cannot_leave_its_line() -> None:

@@ -151,6 +151,7 @@ def test_markdown_has_the_same_tables() -> None:
     ("told", "alive", "expected"),
     [
         (story.restored(rto_seconds=60.0), False, "RESTORED in 1:15, RTO 1:00 MISSED by 15 s"),
+        (story.restored(rto_seconds=74.6), False, "RESTORED in 1:15, RTO 1:15 met"),
         (story.restored(mode="drill"), False, "DRILL RESTORED in 1:15, RTO 15:00 met"),
         (story.rolled_back(), False, "ROLLED BACK after 1:29: the site is as it was"),
         (Story().fail(0).end("failed_untouched", 6), False, "FAILED after 10 s: nothing was changed"),
