@@ -177,3 +177,11 @@ def incomplete() -> Story:
 def cut() -> Story:
     """Its worker was killed while it put the queue in place."""
     return Story().do(*range(PUT)).begin(PUT)
+
+
+def two_services(*, but: str = "") -> Story:
+    """A run that stops two services and fails to stay up."""
+    told = Story().do(*range(DOWN)).begin(DOWN)
+    told.tell(Effect, undo="return_to", args={}, title="Stop litestream")
+    told.tell(Passed, title=STEPS[DOWN].title, evidence="").fail(ASIDE, "it is held")
+    return told.undo(but=but)

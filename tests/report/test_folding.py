@@ -1,4 +1,4 @@
-"""A report is what the journal says: outcomes, step states, changes, clocks."""
+"""A report is what the journal says: outcomes, step states and changes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 from pacs_recover import report
-from pacs_recover.events import Asked, Effect, Failed, Passed, Planned, Progress, Undone
+from pacs_recover.events import Effect, Failed, Passed, Planned, Progress, Undone
 from pacs_recover.journal import Damage
 from tests.report import story
-from tests.report.story import ASIDE, DOWN, PUT, RUN, SOAK, START, STARTS, STEPS, UP, Story
+from tests.report.story import ASIDE, DOWN, PUT, RUN, STARTS, STEPS, Story
 
 CONTRACT = [
     "run",
@@ -40,30 +40,6 @@ def test_the_json_begins_with_the_keys_of_the_contract() -> None:
     assert (told["started_at"], told["ended_at"]) == ("2026-11-10T02:00:00Z", "2026-11-10T02:01:44.600000Z")
 
 
-def test_a_restore_that_passed_has_all_its_clocks_apart() -> None:
-    told = report.fold(story.restored().events)
-    assert (told.outcome, told.exit_code, told.rto_met) == ("restored", 0, True)
-    assert told.recovery_seconds == 74.6
-    assert told.downtime_seconds == 9.6
-    assert told.human_wait_seconds == 45.0
-    assert told.soak_seconds == 30.0
-    assert told.total_seconds == 104.6
-    assert told.kept == ("/var/lib/.pacs_recover/aside/queue",)
-    assert {step.state for step in told.steps} == {"passed"}
-
-
-@pytest.mark.parametrize(("rto", "met"), [(74.6, True), (74.599, False), (104.0, True)])
-def test_the_rto_is_met_by_the_first_answer_and_not_by_the_end_of_the_soak(rto: float, met: bool) -> None:
-    assert report.fold(story.restored(rto_seconds=rto).events).rto_met is met
-
-
-def test_the_rto_is_shown_from_the_outage_as_well() -> None:
-    late = report.fold(story.restored(since=START - timedelta(minutes=14)).events)
-    assert (late.rto_met, late.outage_seconds, late.outage_rto_met) == (True, 914.6, False)
-    without = report.fold(story.restored().events)
-    assert (without.outage_seconds, without.outage_rto_met) == (None, None)
-
-
 def test_the_yes_to_a_question_is_reported_with_what_it_agreed_to() -> None:
     assert report.fold(story.restored().events).steps[3].evidence == "12 resent: yes (anna)"
 
@@ -83,11 +59,6 @@ def test_a_rollback_reports_the_failure_the_undone_steps_and_a_missed_rto() -> N
     assert (told.failure.title, told.failure.hint) == ("PACS Bridge stays up", "see its log")
     assert [step.state for step in told.steps] == ["passed"] * 4 + ["undone"] * 4 + ["passed", "failed"]
     assert {effect.state for effect in told.effects} == {"undone"}
-
-
-def test_downtime_of_a_rollback_ends_when_the_service_is_back_and_not_before() -> None:
-    events = story.rolled_back().wait(100.0).end("rolled_back", 1).events
-    assert report.fold(events).downtime_seconds == pytest.approx(9.6 + 10.0 + 4.0)
 
 
 def test_an_incomplete_rollback_says_what_is_left_and_which_change_stayed() -> None:
@@ -156,20 +127,6 @@ def test_a_living_run_is_running_and_its_clocks_run_until_now() -> None:
     assert told.downtime_seconds == pytest.approx(8.2)
 
 
-def test_an_open_question_counts_as_human_wait_while_somebody_is_there_to_hear_the_answer() -> None:
-    events = Story().do(0, 1, 2).begin(3).events
-    assert isinstance(events[-1], Asked)
-    now = events[-1].at + timedelta(seconds=33)
-    assert report.fold(events, alive=True, now=now).human_wait_seconds == 33.0
-    assert report.fold(events, alive=False, now=now).human_wait_seconds == 0.0
-
-
-def test_a_clock_that_is_behind_the_journal_takes_no_time_back() -> None:
-    events = story.cut().events
-    told = report.fold(events, alive=True, now=events[-1].at - timedelta(hours=3))
-    assert told.total_seconds == pytest.approx(68.2)
-
-
 def test_progress_is_the_evidence_of_a_step_that_runs() -> None:
     told = Story().do(0).begin(1).tell(Progress, title="", done=1_000_000, total=3_100_000, unit="bytes")
     assert report.fold(told.events, alive=True).steps[1].evidence == "1.0 MB of 3.1 MB"
@@ -177,59 +134,12 @@ def test_progress_is_the_evidence_of_a_step_that_runs() -> None:
     assert report.fold(told.events).steps[1].evidence == "all"
 
 
-def test_a_wall_clock_that_jumps_changes_no_duration() -> None:
-    plain = report.fold(story.restored().events)
-    jumped = report.fold(Story().do(*range(UP)).jump(-3600.0).do(UP, SOAK).end("restored", 0).events)
-    assert jumped.total_seconds == plain.total_seconds
-    assert jumped.downtime_seconds == plain.downtime_seconds
-
-
-@pytest.mark.parametrize(("named", "clock"), [(True, 40.0), (True, 9e6), (False, 40.0)])
-def test_a_run_resumed_after_a_reboot_counts_the_time_that_the_host_was_gone(named: bool, clock: float) -> None:
-    """Also where the line that tells of the reboot is damaged, as its clock then runs backwards."""
-    told = story.cut().reboot(240.0, clock).resume("resume").do(PUT, STARTS, UP, SOAK).end("restored", 0)
-    events = [event for event in told.events if named or type(event).__name__ != "Resumed"]
-    found = report.fold(events)
-    assert (found.outcome, found.rto_met) == ("restored", True)
-    assert found.recovery_seconds == pytest.approx(68.2 + 240.0 + 6.4)
-    assert found.downtime_seconds == pytest.approx(3.2 + 240.0 + 6.4)
-    assert found.steps[PUT].seconds == pytest.approx(0.4)
-    assert found.steps[PUT].state == "passed"
-
-
-def test_a_wall_clock_that_was_lost_with_the_power_takes_no_time_back() -> None:
-    told = story.cut().reboot(-86400.0).resume("resume").do(PUT, STARTS, UP, SOAK).end("restored", 0)
-    assert report.fold(told.events).recovery_seconds == pytest.approx(68.2 + 6.4)
-
-
-def test_downtime_begins_with_the_first_stop_where_the_stop_itself_was_cut() -> None:
-    told = Story().do(*range(DOWN)).begin(DOWN).wait(7.0).resume("resume")
-    told.do(*range(DOWN, len(STEPS))).end("restored", 0)
-    assert report.fold(told.events).downtime_seconds == pytest.approx(7.0 + 9.6)
-
-
-def test_downtime_of_an_incomplete_rollback_runs_to_its_end_whatever_was_returned() -> None:
-    told = Story().do(*range(SOAK)).fail(SOAK).undo(but="bring_back").wait(50.0).end("rollback_incomplete", 4)
-    assert report.fold(told.events).downtime_seconds == pytest.approx(9.6 + 10.0 + 4.0 + 50.0)
-
-
-def _two_services(*, but: str = "") -> Story:
-    """A run that stops two services and fails to stay up."""
-    told = Story().do(*range(DOWN)).begin(DOWN)
-    told.tell(Effect, undo="return_to", args={}, title="Stop litestream")
-    told.tell(Passed, title=STEPS[DOWN].title, evidence="").fail(ASIDE, "it is held")
-    return told.undo(but=but)
-
-
-def test_downtime_of_a_rollback_ends_when_the_last_service_is_back() -> None:
-    told = _two_services().wait(50.0).end("rolled_back")
-    assert report.fold(told.events).downtime_seconds == pytest.approx(10.0 + 3.0)
-
-
 def test_a_step_is_undone_only_when_all_its_changes_are() -> None:
-    partly = [event for event in _two_services().events if not (isinstance(event, Undone) and "lite" in event.title)]
+    partly = [
+        event for event in story.two_services().events if not (isinstance(event, Undone) and "lite" in event.title)
+    ]
     assert report.fold(partly).steps[DOWN].state == "passed"
-    assert report.fold(_two_services().events).steps[DOWN].state == "undone"
+    assert report.fold(story.two_services().events).steps[DOWN].state == "undone"
 
 
 def test_changes_of_one_title_that_cannot_be_undone_are_told_apart() -> None:
@@ -264,30 +174,10 @@ def test_what_was_left_and_where_things_are_kept_outlives_an_end_only_as_far_as_
     assert report.fold(story.restored().resume().events).kept == ("/var/lib/.pacs_recover/aside/queue",)
 
 
-def test_the_rollback_of_a_finished_run_counts_and_the_days_between_do_not() -> None:
-    told = story.restored().wait(3 * 86400.0).resume().undo().end("rolled_back", 1, kept=("/kept",))
-    found = report.fold(told.events)
-    assert (found.outcome, found.rto_met, found.recovery_seconds, found.kept) == (
-        "rolled_back",
-        False,
-        None,
-        ("/kept",),
-    )
-    assert found.total_seconds == pytest.approx(104.6 + 4.0)
-    assert found.downtime_seconds == pytest.approx(9.6 + 4.0)
-
-
 def test_a_rollback_of_a_finished_run_that_was_cut_is_no_restored_run_any_more() -> None:
     told = story.restored().wait(60.0).resume().undo(but="return_to")
     found = report.fold(told.events)
     assert (found.outcome, found.rto_met, found.exit_code) == ("unfinished", None, None)
-
-
-def test_a_second_rollback_of_a_run_that_is_rolled_back_is_no_downtime() -> None:
-    once = story.rolled_back()
-    before = report.fold(once.events)
-    twice = report.fold(once.wait(500.0).resume().wait(2.0).end("rolled_back").events)
-    assert (twice.downtime_seconds, twice.total_seconds) == (before.downtime_seconds, before.total_seconds + 2.0)
 
 
 def test_a_run_closed_by_hand_keeps_the_reason_and_decides_nothing_about_the_rto() -> None:
