@@ -46,9 +46,14 @@ def _steps(job: Job, parts: list[Component]) -> Iterator[Step]:
         lambda: job.target.control.answering(),
         kind="check",
         phase="up",
+    )
+    yield Step(
+        "PACS Bridge stays up",
+        lambda: job.target.control.soak(),
+        kind="check",
+        phase="soak",
         covers="Service starts with restored data",
     )
-    yield Step("PACS Bridge stays up", lambda: job.target.control.soak(), kind="check", phase="soak")
 
 
 def ready(job: Job) -> str:

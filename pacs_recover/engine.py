@@ -186,7 +186,8 @@ def _rolled_back(target: Target, reason: str, left: tuple[str, ...]) -> Run:
     journal.step = None
     kept = _tidied(target)
     if left:
-        left = (*left, f"then: pacs-recover rollback {journal.path.parent.name}")
+        run = journal.path.parent
+        left = (*left, f"then: pacs-recover --state {run.parent.parent} rollback {run.name}")
     outcome, code = ("rollback_incomplete", 4) if left else ("rolled_back", 1)
     yield from _tell(journal, Ended, outcome=outcome, exit_code=code, evidence=reason, left=left, kept=kept)
     return code
@@ -196,7 +197,7 @@ def _tell(journal: Journal, kind: type[Any], **fields: Any) -> Iterator[AnyEvent
     """Write and yield; a journal that takes no more (a full disk) never stops a rollback, which can be run again."""
     try:
         event: AnyEvent = journal.write(kind, **fields)
-    except OSError:
+    except (OSError, ValueError):
         journal.broken = True
         return
     yield event

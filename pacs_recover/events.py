@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any, Literal
 
@@ -209,7 +210,10 @@ _decoder = msgspec.json.Decoder(AnyEvent)
 
 def encode(event: AnyEvent) -> bytes:
     """One event as one JSON object, without a line end."""
-    return _encoder.encode(event)
+    try:
+        return _encoder.encode(event)
+    except UnicodeEncodeError:  # a lone surrogate from an undecodable name: an event is never lost for its spelling
+        return json.dumps(msgspec.to_builtins(event)).encode("ascii").replace(b"\\ud", b"?d")
 
 
 def decode(line: bytes) -> AnyEvent:

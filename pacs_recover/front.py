@@ -14,7 +14,7 @@ import msgspec
 from pacs_recover import plan as plans
 from pacs_recover import worker
 from pacs_recover.errors import RecoverError, Refused
-from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Planned, Request
+from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Planned, Request, Resumed
 from pacs_recover.journal import Journal, Reader, is_written, read
 from pacs_recover.plan import Plan
 from pacs_recover.runs import ENDS, is_finished, last_end
@@ -64,6 +64,8 @@ class Following:
             self.question = None
         elif isinstance(event, Ended):
             self.ended = event
+        elif isinstance(event, Resumed):
+            self.ended = None
 
     def alive(self) -> bool:
         """Whether a worker still works on the run."""

@@ -53,20 +53,29 @@ class Reader:
         self.damage: list[Damage] = []
         self._offset = 0
         self._line = 0
+        self._last = b""
 
     def more(self) -> list[AnyEvent]:
         """The events added since the last call; a line still being written is left for the next. SourceError."""
         try:
             with self.path.open("rb") as file:
-                file.seek(self._offset)
-                fresh = file.read()
+                file.seek(self._offset - len(self._last))
+                fresh = self._after_last(file.read())
         except OSError as error:
             raise SourceError(
                 f"cannot read the journal {self.path}: {error.strerror}", "is the state directory mounted?"
             ) from error
-        whole = fresh[: fresh.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        return [event for line in whole.splitlines(keepends=True) if (event := self._decode(line))]
+        lines = [line + b"\n" for line in fresh.split(b"\n")[:-1]]
+        self._offset += sum(map(len, lines))
+        self._last = lines[-1] if lines else self._last
+        return [event for line in lines if (event := self._decode(line))]
+
+    def _after_last(self, found: bytes) -> bytes:
+        """What follows the last line read; that line itself was taken back if it did not reach the disk."""
+        if found.startswith(self._last):
+            return found[len(self._last) :]
+        self._offset, self._line, self._last = self._offset - len(self._last), self._line - 1, b""
+        return found
 
     def _decode(self, line: bytes) -> AnyEvent | None:
         self._line += 1
@@ -101,7 +110,7 @@ class Journal:
         _cut_torn_line(self._fd)
         self._reader = Reader(path)
         self.events = self._reader.more()
-        self._next = self._reader._line
+        self._next = max([self._reader._line, *(event.n + 1 for event in self.events)])
         if create:
             _sync_directory(path.parent)
 
@@ -122,6 +131,8 @@ class Journal:
 
     def _append(self, line: bytes) -> None:
         end = os.fstat(self._fd).st_size
+        if end and os.pread(self._fd, 1, end - 1) != b"\n":  # a torn line that could not be cut off
+            line = b"\n" + line
         try:
             if os.write(self._fd, line) != len(line):
                 raise OSError(28, "the disk is full", str(self.path))
@@ -174,11 +185,12 @@ def _lock(fd: int, path: Path) -> None:
 
 def _cut_torn_line(fd: int) -> None:
     """A crash can leave the last line half written; nobody was told of it, so it never happened."""
-    size = os.fstat(fd).st_size
-    tail = os.pread(fd, min(size, 1 << 20), max(0, size - (1 << 20)))
-    torn = len(tail) - (tail.rfind(b"\n") + 1)
-    if torn:
-        os.ftruncate(fd, size - torn)
+    size = end = os.fstat(fd).st_size
+    while end and (found := os.pread(fd, min(end, 1 << 16), max(0, end - (1 << 16))).rfind(b"\n")) < 0:
+        end = max(0, end - (1 << 16))
+    end = max(0, end - (1 << 16)) + found + 1 if end else 0
+    if end < size:
+        os.ftruncate(fd, end)
         os.fsync(fd)
 
 

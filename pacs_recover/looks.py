@@ -97,8 +97,14 @@ def plan_json(made: Plan) -> dict[str, Any]:
 
 def run_summary(run: Path) -> dict[str, Any]:
     """One row of ``runs``."""
+    return report.summary(report_of(run), run.name)
+
+
+def report_of(run: Path) -> report.Report:
+    """A run's report as far as it has come. SourceError."""
+    alive = is_written(run / JOURNAL)
     events, damage = read(run / JOURNAL)
-    return report.summary(report.fold(events, damage, alive=is_written(run / JOURNAL)), run.name)
+    return report.fold(events, damage, alive=alive, run=run.name)
 
 
 def status(of: Site, found: Catalog, state: State) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pacs_recover.errors import SourceError
-from pacs_recover.events import AnyEvent, Ended, Planned
+from pacs_recover.events import AnyEvent, Ended, Planned, Resumed
 from pacs_recover.journal import is_written, read
 
 ENDS = ("restored", "failed_untouched", "rolled_back", "interrupted", "closed")
@@ -14,8 +14,9 @@ ENDS = ("restored", "failed_untouched", "rolled_back", "interrupted", "closed")
 
 
 def last_end(events: Sequence[AnyEvent]) -> Ended | None:
-    """How the run ended last: a rollback of a finished run ends it once more."""
-    return next((event for event in reversed(events) if isinstance(event, Ended)), None)
+    """How the run ended; None while it has not, or since a rollback took a finished one up again."""
+    last = next((event for event in reversed(events) if isinstance(event, Ended | Resumed)), None)
+    return last if isinstance(last, Ended) else None
 
 
 def is_finished(journal: Path) -> bool:

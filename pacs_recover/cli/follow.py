@@ -8,13 +8,12 @@ from pathlib import Path
 
 import click
 
-from pacs_recover import report
+from pacs_recover import looks, report
 from pacs_recover.cli import output
 from pacs_recover.cli.context import interactive, leave
 from pacs_recover.errors import RecoverError
-from pacs_recover.events import AnyEvent, Asked, Planned
+from pacs_recover.events import AnyEvent, Asked
 from pacs_recover.front import Following
-from pacs_recover.journal import read
 from pacs_recover.plan import operator
 from pacs_recover.state import JOURNAL
 
@@ -39,15 +38,13 @@ class Telling:
     def __init__(self, following: Following, as_json: bool) -> None:
         self.following = following
         self.as_json = as_json
-        self.total = 0
+        self.teller = report.Teller()
 
     def tell(self, event: AnyEvent) -> None:
         """Print one event and answer a question where a person is there to answer it."""
-        if isinstance(event, Planned):
-            self.total = len(event.steps)
         if self.as_json:
             output.line(report.line_json(event))
-        elif text := report.line(event, self.total):
+        elif text := self.teller.line(event):
             output.say(text)
         if isinstance(event, Asked) and interactive() and self.following.question is event:
             self._ask(event)
@@ -86,8 +83,7 @@ def finished(following: Following, as_json: bool) -> int:
         raise RecoverError(
             f"the worker ended before it began: {following.last_words()}", f"see {run}/worker.log; nothing was changed"
         )
-    events, damage = read(run / JOURNAL)
-    told = report.fold(events, damage)
+    told = looks.report_of(run)
     if as_json:
         output.line({"kind": "report", **report.to_json(told)})
     else:

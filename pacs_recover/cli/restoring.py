@@ -15,7 +15,7 @@ from pacs_recover.cli.follow import end
 from pacs_recover.errors import Interrupted, Refused, UsageError
 from pacs_recover.events import AnyEvent
 from pacs_recover.front import Following
-from pacs_recover.journal import is_written, read
+from pacs_recover.journal import read
 from pacs_recover.plan import Plan
 from pacs_recover.selection import moment, select
 from pacs_recover.state import JOURNAL
@@ -260,8 +260,7 @@ def close(context: Context, run: str, why: str) -> None:
 def show_report(context: Context, run: str, form: str, as_json: bool) -> None:
     """The report of RUN (default: the latest)."""
     found = context.state.find(run)
-    events, damage = read(found / JOURNAL)
-    told = report.fold(events, damage, alive=is_written(found / JOURNAL))
+    told = looks.report_of(found)
     if as_json or form == "json":
         return output.document(report.to_json(told))
     click.echo({"text": report.as_text, "md": report.as_markdown, "html": report.as_html}[form](told))

@@ -10,7 +10,7 @@ from pathlib import Path
 from pacs_recover.components import Comparison, Job, Look, Unpack, compare_trees, unpack_tree, unpacking
 from pacs_recover.components.certs import goes_with_config, private_keys
 from pacs_recover.errors import BadBackup, RecoverError
-from pacs_recover.formats import settings, settings_rules, x509
+from pacs_recover.formats import masking, settings, settings_rules, x509
 from pacs_recover.formats.streams import Reader
 from pacs_recover.model import Backup, Fact, Preview, Step
 from pacs_recover.target import places, trees
@@ -41,7 +41,7 @@ class Config:
     def preview(self, content: Path, look: Look) -> Preview:
         """Files, sections, needed variables and what the service would not accept."""
         tree = content / TREE
-        loaded = read_settings(tree / look.site.live.config_file)
+        loaded = settings.read(tree / look.site.live.config_file)
         seen = settings_rules.preview(loaded, look.environment)
         files = [entry for entry in trees.entries(tree, hashed=False) if entry.kind == "file"]
         facts = (Fact("files", count(len(files), "file")), *seen.facts, *_secrets(files))
@@ -57,7 +57,7 @@ class Config:
         except OSError:
             old = ""
         new = (tree / name).read_text(errors="replace")
-        return Comparison(changes, diff=tuple(settings_rules.diff(old, new, name)))
+        return Comparison(changes, diff=tuple(masking.diff(old, new, name)))
 
     def prepare(self, job: Job) -> Iterator[Step]:
         """Unpack, prove, merge what stays, prove again, seal."""
@@ -84,7 +84,7 @@ class Config:
 
     def _valid(self, job: Job) -> str:
         staged = job.target.staging("config") / TREE / job.look.site.live.config_file
-        seen = settings_rules.preview(read_settings(staged), job.look.environment)
+        seen = settings_rules.preview(settings.read(staged), job.look.environment)
         bad = [f"{fact.label}: {fact.value}" for fact in seen.facts if fact.state == "bad"]
         if bad:
             raise BadBackup("; ".join(bad), "choose another: pacs-recover catalog config")
@@ -100,15 +100,12 @@ class Config:
 
     def _match(self, job: Job) -> str:
         look, merged = job.look, job.target.staging("config") / MERGED
-        tree = settings.expand(read_settings(merged / look.site.live.config_file), look.environment).tree
-        problems, proven = [], 0
-        for pair in settings.tls_pairs(tree):
-            fact = x509.matching(*(relocated(path, merged, look) for path in (pair.cert_path, pair.key_path)))
-            proven += fact.state != "bad"
-            problems += [f"{safe(pair.where)}: {fact.value}"] if fact.state == "bad" else []
-        if problems:
-            raise BadBackup("; ".join(problems), "restore the certificates with it: pacs-recover plan config certs")
-        return f"{count(proven, 'certificate')} in use, keys match" if proven else "no TLS section is enabled"
+        tree = settings.expand(settings.read(merged / look.site.live.config_file), look.environment).tree
+        facts = [fact for section in settings.tls_pairs(tree) for fact in _proofs(section, merged, look)]
+        bad = [f"{safe(fact.label)}: {fact.value}" for fact in facts if fact.state == "bad"]
+        if bad:
+            raise BadBackup("; ".join(bad), "restore the certificates with it: pacs-recover plan config certs")
+        return "; ".join(f"{fact.label} {fact.value}" for fact in facts) or "no TLS section is enabled"
 
     def _seal(self, job: Job) -> str:
         site = job.look.site
@@ -125,12 +122,16 @@ class Config:
         return job.target.seal_as("config", job.target.staging("config") / MERGED, mode_of=mode)
 
 
-def read_settings(path: Path) -> settings.Tree:
-    """The service's configuration file. BadBackup where it is none."""
-    try:
-        return settings.load(path.read_text(), path.name)
-    except UnicodeDecodeError as error:
-        raise BadBackup(f"{path.name} is not text", "choose another: pacs-recover catalog config") from error
+def _proofs(section: settings.TlsSection, merged: Path, look: Look) -> Iterator[Fact]:
+    """Whether an enabled TLS section finds its files, and whether certificate and key belong together."""
+    cert, key, ca = (relocated(path, merged, look) for path in section[1:])
+    if cert and key:
+        yield x509.matching(cert, key)
+    for path in (cert, key, ca):
+        if path and not path.exists():
+            yield Fact(section[0], f"there is no {safe(path.name)}", "bad")
+    if not (cert and key):
+        yield Fact(section[0], "names its files by variables that are not known here: not checked", "warn")
 
 
 def merge(merged: Path, live: Path, job: Job) -> Iterator[str]:
@@ -182,8 +183,10 @@ def is_kept(name: str, look: Look) -> bool:
     )
 
 
-def relocated(path: str, merged: Path, look: Look) -> Path:
+def relocated(path: str | None, merged: Path, look: Look) -> Path | None:
     """Where a file that the configuration names lies now: in staging if it is in the tree, else where it says."""
+    if path is None:
+        return None
     declared = Path(path)
     for home in (look.site.live.config, look.live["config"]):
         if declared.is_relative_to(home):

@@ -10,9 +10,13 @@ from pathlib import Path
 from pacs_recover.components import Comparison, Job, Look, Unpack, unpacking
 from pacs_recover.errors import BadBackup, RecoverError
 from pacs_recover.events import Question
-from pacs_recover.formats import archive, queue_db, settings, sqlite, streams
+from pacs_recover.formats import archive, queue_db, settings, sqlite, sqlite_set, streams
+from pacs_recover.formats import replay as replaying
+from pacs_recover.formats.replay import Replay
+from pacs_recover.formats.sqlite_set import Unknown
 from pacs_recover.formats.streams import Reader
 from pacs_recover.model import Amount, Backup, Fact, Preview, Step
+from pacs_recover.target import places
 from pacs_recover.text import count
 
 NAME = "queue.db"
@@ -20,8 +24,6 @@ SIDECARS = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database; a stale -wal is replayed over whatever file it finds."""
 SET_LIMITS = archive.Limits(members=16, total=1 << 44, file=1 << 44)
 """A set-aside queue is an archive of four files, as large as the filesystem lets them be."""
-DEFAULT_TTL = 86400.0
-"""Seconds after which the service dead-letters an unsent message, where its configuration does not say."""
 
 
 class Queue:
@@ -53,7 +55,7 @@ class Queue:
         base = found[0].name
         for path in list(found[0].parent.iterdir()):
             path.rename(content / path.name.replace(base, NAME, 1))
-        sqlite.fold(content / NAME)
+        sqlite_set.fold(content / NAME)
 
     def preview(self, content: Path, look: Look) -> Preview:
         """Integrity, tables, states, destinations, times; never a payload."""
@@ -63,27 +65,22 @@ class Queue:
 
     def compare(self, content: Path, look: Look, scratch: Path) -> Comparison:
         """What would be sent again, dead-lettered and lost, by id against the live queue, or that it is unknown."""
-        live = look.live["queue"]
-        if not live.exists():
-            return Comparison(
-                ("queue: nothing lives there now; it will be created",), replay=_numbers(None, absent=True)
-            )
-        copied = sqlite.copy_live(live, scratch)
-        if copied.path is None:
-            why = f"the live queue cannot be read ({copied.reason}): what would be sent again or lost is unknown"
-            return Comparison(
-                (f"queue: {why}",), Question("The unknown replay risk is accepted", why), replay=_numbers(None)
-            )
+        held = self._live(look, scratch)
+        if isinstance(held, Unknown):
+            return _unknown(f"the live queue cannot be read ({held.reason})")
         try:
-            replay = queue_db.compare(content / NAME, copied.path, datetime.now(UTC), ttl(look))
+            replay = replaying.compare(content / NAME, held, datetime.now(UTC), ttl(look))
         except BadBackup as error:
-            why = f"the live queue is damaged ({error.message}): what would be sent again or lost is unknown"
-            return Comparison(
-                (f"queue: {why}",), Question("The unknown replay risk is accepted", why), replay=_numbers(None)
-            )
+            return _unknown(f"the live queue is no queue that can be compared ({error.message})")
         risky = replay.resent or replay.dead_lettered or replay.lost_since
         question = Question("The replay risk is accepted", replay.sentence()) if risky else None
-        return Comparison((f"queue: {replay.sentence()}",), question, replay=_numbers(replay))
+        created = () if held else ("queue: nothing lives there now; it will be created",)
+        return Comparison((*created, f"queue: {replay.sentence()}"), question, replay=_numbers(replay))
+
+    def _live(self, look: Look, scratch: Path) -> Path | Unknown | None:
+        """A private copy of the live queue; None where there is none, Unknown where it cannot be had."""
+        live = look.live["queue"]
+        return sqlite_set.copy_live(live, scratch) if places.identity(live) else None
 
     def prepare(self, job: Job) -> Iterator[Step]:
         """Unpack, prove, seal."""
@@ -117,17 +114,20 @@ class Queue:
 def ttl(look: Look) -> float:
     """Seconds that the live configuration lets a message wait; the service's default where it cannot be read."""
     try:
-        text = (look.live["config"] / look.site.live.config_file).read_text()
-        return settings.message_ttl(settings.load(text, "the live configuration"))
-    except (OSError, RecoverError, UnicodeDecodeError):
-        return DEFAULT_TTL
+        return settings.message_ttl(settings.read(look.live["config"] / look.site.live.config_file))
+    except (OSError, RecoverError):
+        return settings.DEFAULT_TTL
 
 
-def _numbers(replay: queue_db.Replay | None, *, absent: bool = False) -> dict[str, int | None]:
+def _numbers(replay: Replay | None) -> dict[str, int | None]:
     names = ("resent", "dead_lettered", "lost_since")
-    if replay is None:
-        return dict.fromkeys(names, 0 if absent else None)
-    return {name: getattr(replay, name) for name in names}
+    return {name: getattr(replay, name) if replay else None for name in names}
+
+
+def _unknown(why: str) -> Comparison:
+    """Nothing can be counted, which never blocks a restore but has to be accepted."""
+    what = f"{why}: what would be sent again or lost is unknown"
+    return Comparison((f"queue: {what}",), Question("The unknown replay risk is accepted", what), replay=_numbers(None))
 
 
 QUEUE = Queue()
