@@ -19,6 +19,7 @@ from pacs_recover.journal import Journal, Reader, is_written, read
 from pacs_recover.plan import Plan
 from pacs_recover.runs import ENDS, is_finished, last_end
 from pacs_recover.site import Site
+from pacs_recover.site.model import from_data
 from pacs_recover.state import JOURNAL, State
 from pacs_recover.target import lock
 from pacs_recover.target.host import live_trees
@@ -176,7 +177,7 @@ def site_of_run(run: Path) -> tuple[Planned, Site]:
     first = events[0] if events else None
     if not isinstance(first, Planned):
         raise RecoverError(f"the first line of the journal of {run.name} is damaged", "see docs/runs.md")
-    return first, msgspec.convert(first.request.site, Site)
+    return first, from_data(first.request.site)
 
 
 def names_site(typed: str, site: Site) -> bool:

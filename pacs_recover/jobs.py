@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
-
 from pacs_recover.components import Job, Look
 from pacs_recover.errors import SourceError
 from pacs_recover.events import LivePath, Request
@@ -18,6 +16,7 @@ from pacs_recover.model import Backup, Service
 from pacs_recover.services import services_of
 from pacs_recover.services.health import Health, probe
 from pacs_recover.site import Site
+from pacs_recover.site.model import from_data
 from pacs_recover.sources import sources_of
 from pacs_recover.target import places
 from pacs_recover.target.control import Control
@@ -63,7 +62,7 @@ PROBE_TIMEOUT = 5.0
 
 def site_of(request: Request) -> Site:
     """The site as it was when the run was planned."""
-    return msgspec.convert(request.site, Site)
+    return from_data(request.site)
 
 
 def open_job(request: Request, journal: Journal, journals: Iterable[Path] = ()) -> Job:

@@ -24,6 +24,7 @@ from pacs_recover.jobs import live_paths, look_at, opener
 from pacs_recover.model import Backup, Fact, Preview, Service
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
+from pacs_recover.site import model as site_model
 from pacs_recover.state import State
 from pacs_recover.target import places, trees
 from pacs_recover.target.host import owner_of
@@ -122,7 +123,7 @@ def _request(
     return Request(
         run="",
         plan_id=secrets.token_hex(4),
-        site=msgspec.to_builtins(site),
+        site=site_model.to_data(site),
         components=tuple(choices),
         choices=tuple(choices.values()),
         live=live,
@@ -190,7 +191,7 @@ def set_findings(backups: Sequence[Backup]) -> tuple[Fact, ...]:
 def inputs(site: Site, choices: Mapping[str, Choice], look: Look) -> dict[str, str]:
     """What the plan depends on: the site, the backups and, of what lives, all but the queue's rows."""
     return {
-        "the site file": _digest(msgspec.json.encode(site)),
+        "the site file": _digest(site_model.to_json(site)),
         **{f"the backup {choice.backup.id}": choice.sha256 for choice in choices.values()},
         **{
             f"the live {name}": live_input(name, look.live[name])

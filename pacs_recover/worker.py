@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -88,39 +89,42 @@ def main(argv: list[str]) -> int:
 def restore(run: Path, stop: Callable[[], bool]) -> int:
     """Run a new request. OSError where not even the journal can be written."""
     request = read_request(run)
-    journal = Journal(run / JOURNAL, create=True)
-    try:
-        job = open_job(request, journal, sibling_journals(run))
-        steps, problem = checklist(job), None
-    except RecoverError as error:
-        steps, problem = (), error
-    journal.write(Planned, request=request, steps=engine.lines(steps), program=__version__, boot=boot_id())
-    if problem:
-        return refused(journal, problem)
-    try:
-        lock = SiteLock(**lock_paths(request))
-        previous = refuse_unfinished(lock, run.name)
-        lock.mark(mark(request, run, previous))
-    except (RecoverError, OSError) as error:
-        return refused(journal, error)
-    return drive(engine.run(steps, job.target, stopping=stop), run, request, journal, lock)
+    with closing(Journal(run / JOURNAL, create=True)) as journal:
+        try:
+            job = open_job(request, journal, sibling_journals(run))
+            steps, problem = checklist(job), None
+        except RecoverError as error:
+            steps, problem = (), error
+        journal.write(Planned, request=request, steps=engine.lines(steps), program=__version__, boot=boot_id())
+        if problem:
+            return refused(journal, problem)
+        try:
+            lock = SiteLock(**lock_paths(request))
+        except (RecoverError, OSError) as error:
+            return refused(journal, error)
+        with closing(lock):
+            try:
+                lock.mark(mark(request, run, refuse_unfinished(lock, run.name)))
+            except (RecoverError, OSError) as error:
+                return refused(journal, error)
+            return drive(engine.run(steps, job.target, stopping=stop), run, request, journal, lock)
 
 
 def take_up(run: Path, purpose: Literal["resume", "rollback"], operator: str, stop: Callable[[], bool]) -> int:
     """Go on with, or roll back, a run that exists. Refused where another run is newer or it cannot be resumed."""
-    journal = Journal(run / JOURNAL, create=False)
-    request = request_of(journal.events) or read_request(run)
-    lock = SiteLock(**lock_paths(request))
-    refuse_newer(lock, run.name)
-    job = open_job(request, journal, sibling_journals(run))
-    steps = checklist(job)
-    if purpose == "resume":
-        refuse_resume(journal.events, steps)
-    lock.mark(mark(request, run, None))
-    journal.step = None
-    journal.write(Resumed, program=__version__, boot=boot_id(), purpose=purpose, operator=operator)
-    again = engine.resume(steps, job.target, stop) if purpose == "resume" else engine.rollback(job.target)
-    return drive(again, run, request, journal, lock)
+    with closing(Journal(run / JOURNAL, create=False)) as journal:
+        request = request_of(journal.events) or read_request(run)
+        with closing(SiteLock(**lock_paths(request))) as lock:
+            refuse_newer(lock, run.name)
+            job = open_job(request, journal, sibling_journals(run))
+            steps = checklist(job)
+            if purpose == "resume":
+                refuse_resume(journal.events, steps)
+            lock.mark(mark(request, run, None))
+            journal.step = None
+            journal.write(Resumed, program=__version__, boot=boot_id(), purpose=purpose, operator=operator)
+            again = engine.resume(steps, job.target, stop) if purpose == "resume" else engine.rollback(job.target)
+            return drive(again, run, request, journal, lock)
 
 
 def drive(work: engine.Run, run: Path, request: Request, journal: Journal, lock: SiteLock) -> int:

@@ -58,8 +58,8 @@ def _show(made: DemoSite) -> bool:
     subprocess.run(made.start, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
     try:
         good = tuple(made.good[name] for name in ("config", "certs", "queue"))
-        before = _restore(made, good, "1. A restore that passes: configuration, certificates and queue", 0)
-        after = _restore(made, (made.fails_in_soak,), "2. A restore whose service dies a second after its start", 1)
+        before = _restore(made, good, "1. A restore that passes: configuration, certificates and queue", "restored")
+        after = _restore(made, (made.fails_in_soak,), "2. A restore whose service dies a second after its start", "rolled_back")
     finally:
         subprocess.run(made.stop, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
     for what, went in (("restore", before), ("rollback", after)):
@@ -67,7 +67,7 @@ def _show(made: DemoSite) -> bool:
     return before and after
 
 
-def _restore(made: DemoSite, ids: tuple[str, ...], title: str, expected: int) -> bool:
+def _restore(made: DemoSite, ids: tuple[str, ...], title: str, expected: str) -> bool:
     """Plan, arm by the plan's id and run one restore, as ``plan`` and ``restore --yes --plan`` do."""
     from pacs_recover import front
     from pacs_recover import plan as plans
@@ -79,4 +79,5 @@ def _restore(made: DemoSite, ids: tuple[str, ...], title: str, expected: int) ->
     plan = plans.make(context.site, select(context.catalog(), (), ids), context.state)
     plans.save(plan, context.state)
     following = front.start(plan, context.state, assume_yes=True)
-    return follow(following, False) == expected and following.ended is not None
+    follow(following, False)
+    return following.ended is not None and following.ended.outcome == expected

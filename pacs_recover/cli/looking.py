@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, json_option, leave
 from pacs_recover.components import registry
 from pacs_recover.errors import UsageError
-from pacs_recover.front import now
 from pacs_recover.text import age, both_times, safe, size
 
 
@@ -46,7 +46,13 @@ def _row(backup: Any) -> tuple[str, ...]:
     notes += ["encrypted"] if backup.encrypted else []
     notes += [] if backup.readable else ["cannot be read"]
     taken = backup.taken_at.strftime("%Y-%m-%d %H:%M:%S")
-    return safe(backup.id), taken, age(backup.taken_at, now()), size(backup.size), "; ".join(map(safe, notes))
+    return (
+        safe(backup.id),
+        taken,
+        age(backup.taken_at, datetime.now(UTC)),
+        size(backup.size),
+        "; ".join(map(safe, notes)),
+    )
 
 
 @click.command()

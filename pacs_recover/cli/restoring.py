@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -10,11 +11,12 @@ import click
 from pacs_recover import front, looks, report, rolling_back
 from pacs_recover import plan as plans
 from pacs_recover.cli import output
-from pacs_recover.cli.context import Context, guarded, interactive, json_option, leave
+from pacs_recover.cli.context import Context, guarded, interactive, json_option
 from pacs_recover.cli.follow import end
 from pacs_recover.errors import Interrupted, Refused, UsageError
 from pacs_recover.events import AnyEvent
 from pacs_recover.front import Following
+from pacs_recover.jobs import LIVE
 from pacs_recover.journal import read
 from pacs_recover.plan import Plan
 from pacs_recover.selection import moment, select
@@ -43,7 +45,7 @@ def choosing(function: Any) -> Any:
 @json_option
 @click.pass_obj
 @guarded
-def show_plan(context: Context, components: tuple[str, ...], as_json: bool, **chosen: Any) -> None:
+def show_plan(context: Context, /, components: tuple[str, ...], as_json: bool, **chosen: Any) -> None:
     """The dry run: reads the backups to their end, judges them, and prints what a restore would do and its plan id.
 
     COMPONENT is config, certs, queue or full. Exit status: 0; 3 unreadable; 6 a bad backup.
@@ -98,7 +100,7 @@ def print_plan(made: Plan) -> None:
 @click.pass_obj
 @guarded
 def restore(
-    context: Context, components: tuple[str, ...], plan_id: str | None, yes: bool, as_json: bool, **chosen: Any
+    context: Context, /, components: tuple[str, ...], plan_id: str | None, yes: bool, as_json: bool, **chosen: Any
 ) -> None:
     """Restore COMPONENT (config, certs, queue or full): proven first, undone by itself when anything fails.
 
@@ -131,7 +133,7 @@ def _saved(context: Context, plan_id: str, components: tuple[str, ...]) -> Plan:
     """A saved plan, if it is what was asked for and nothing that it depends on has changed."""
     saved = plans.load(plan_id, context.state)
     names = set(saved.request.components)
-    wanted = {name for word in components for name in (plans.LIVE if word == "full" else (word,))}
+    wanted = {name for word in components for name in (LIVE if word == "full" else (word,))}
     if wanted and wanted != names:
         raise UsageError(
             f"plan {plan_id} restores {', '.join(sorted(names))}", "name the same components, or plan again"
@@ -263,19 +265,10 @@ def show_report(context: Context, run: str, form: str, as_json: bool) -> None:
     told = looks.report_of(found)
     if as_json or form == "json":
         return output.document(report.to_json(told))
-    click.echo({"text": report.as_text, "md": report.as_markdown, "html": report.as_html}[form](told))
+    writers: dict[str, Callable[[report.Report], str]] = {
+        "text": report.as_text,
+        "md": report.as_markdown,
+        "html": report.as_html,
+    }
+    click.echo(writers[form](told))
     return None
-
-
-__all__ = [
-    "attach",
-    "close",
-    "leave",
-    "report",
-    "restore",
-    "resume",
-    "rollback",
-    "show_plan",
-    "show_report",
-    "show_runs",
-]

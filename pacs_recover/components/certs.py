@@ -61,7 +61,7 @@ class Certs:
 
 def goes_with_config(job: Job) -> bool:
     """Whether the certificates lie in the configuration's tree and both are restored: then they go in with it."""
-    return "config" in job.choices and job.look.live["certs"].is_relative_to(job.look.live["config"])
+    return {"config", "certs"} <= job.choices.keys() and job.look.live["certs"].is_relative_to(job.look.live["config"])
 
 
 def prove(tree: Path) -> str:

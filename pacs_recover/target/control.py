@@ -65,16 +65,15 @@ class Control:
 
     def answering(self) -> Work:
         """Wait until every service runs and the health endpoint answers, for at most the site's start time-out."""
-        deadline = time.monotonic() + self.site.start_timeout
+        patience = max(self.site.start_timeout, self.site.health.timeout if self.site.health else 0.0)
+        deadline = time.monotonic() + patience
         while True:
             reason = self._not_answering()
             if not reason:
                 return "; ".join(self._answers())
             if time.monotonic() > deadline:
-                raise RecoverError(
-                    f"not up within {seconds(self.site.start_timeout)}: {reason}", "see the service's own log"
-                )
-            yield Amount(self.site.start_timeout - (deadline - time.monotonic()), self.site.start_timeout, "seconds")
+                raise RecoverError(f"not up within {seconds(patience)}: {reason}", "see the service's own log")
+            yield Amount(patience - (deadline - time.monotonic()), patience, "seconds")
             time.sleep(POLL)
 
     def _answers(self) -> list[str]:

@@ -201,10 +201,10 @@ class Target:
 
     def tidy(self) -> list[str]:
         """Remove this run's own staged copies and empty directories; says where what must be kept lies. OSError."""
-        kept = [place for component in self.live if (place := self._tidy(component))]
-        return list(dict.fromkeys(kept))
+        rooms_used = dict.fromkeys(self._tidy(component) for component in self.live)
+        return [str(room) for room in rooms_used if places.identity(room)]
 
-    def _tidy(self, component: str) -> str:
+    def _tidy(self, component: str) -> Path:
         place, _ = rooms.choose(self.live[component], self.trees(), self.site.staging)
         run = self.journal.path.parent
         for staged in (place / run.name / "staged" / component, run / "staged" / component):
@@ -213,7 +213,7 @@ class Target:
             for inner in (f"{name}/{component}", name):
                 if places.identity(place / run.name / inner):
                     places.remove_if_empty(place / run.name / inner)
-        return str(place / run.name) if places.identity(place / run.name) else ""
+        return place / run.name
 
     def _discard_staged(self, component: str, staged: Path, room: Path) -> None:
         """What was live for a while is removed only if it is still, bit for bit, what the backup gave."""
