@@ -1,0 +1,224 @@
+"""What can be restored: the backups of every source that answers in time, and which source does not, and why."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from msgspec import Struct
+
+from pacs_recover.errors import RecoverError, SourceError, UsageError
+from pacs_recover.model import Backup
+from pacs_recover.sources import Problem, Source
+from pacs_recover.sources.aside import AsideSource
+from pacs_recover.sources.file import FileSource, at
+from pacs_recover.sources.names import SKEW
+from pacs_recover.text import count, safe, seconds, stamp
+
+PATIENCE = 10.0
+"""Seconds without a new entry after which a source is not waited for: a dead share never answers at all."""
+LONGEST = 60.0
+"""Seconds after which a source is not waited for whatever it gives."""
+CANDIDATES = 10
+"""How many backups are named where several fit."""
+GUESSES = 2000
+"""How many ids, newest first, a mistyped one is compared with."""
+
+
+class SourceState(Struct, frozen=True):
+    """Whether a source could be read, in whole."""
+
+    name: str
+    kind: str
+    ok: bool
+    error: str | None = None
+    """What could not be read; what could is listed all the same."""
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Backups, newest first, and where they were looked for."""
+
+    backups: tuple[Backup, ...]
+    sources: tuple[SourceState, ...]
+    files: FileSource = FileSource()  # noqa: RUF009 - it has no state but a time zone
+    """Where a backup is found that is named by its path."""
+
+
+class _Reading(Thread):
+    """One source being read; a daemon, as a read from a dead share can neither be waited for nor stopped."""
+
+    def __init__(self, source: Source, component: str | None) -> None:
+        super().__init__(daemon=True, name=f"reading {source.name}")
+        self.source = source
+        self.component = component
+        self.backups: list[Backup] = []
+        self.problems: list[Problem] = []
+        self.given_up = False
+        self.began = self.heard = time.monotonic()
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._read()
+        except RecoverError as error:
+            self.problems.append(Problem(safe(self.source.name), error.message, error.hint))
+        except Exception as error:  # one source's fault must not hide the others
+            self.problems.append(Problem(safe(self.source.name), f"{type(error).__name__}: {safe(error)}"))
+
+    def _read(self) -> None:
+        for found in self.source.listing(self.component):
+            self.heard = time.monotonic()
+            if self.given_up:
+                return
+            if isinstance(found, Problem):
+                self.problems.append(found)
+            else:
+                self.backups.append(found)
+
+    def wait(self, patience: float, longest: float) -> None:
+        """Until it is done, or has been silent or busy for too long."""
+        while self.is_alive() and (left := min(self.heard + patience, self.began + longest) - time.monotonic()) > 0:
+            self.join(left)
+        self.given_up = True
+
+    def state(self) -> SourceState:
+        """What came of it."""
+        name, kind, problems = safe(self.source.name), self.source.kind, tuple(self.problems)
+        if self.is_alive():
+            waited = seconds(time.monotonic() - self.began)
+            slow = f"still reading after {waited}; {count(len(self.backups), 'backup')} seen so far"
+            return SourceState(name, kind, False, slow, "is the disk or share mounted, and does it answer?")
+        if not problems:
+            return SourceState(name, kind, True)
+        more = f" (and {count(len(problems) - 1, 'other place')})" if len(problems) > 1 else ""
+        return SourceState(name, kind, False, f"{problems[0].place}: {problems[0].reason}{more}", problems[0].hint)
+
+
+def read(
+    sources: Iterable[Source],
+    component: str | None = None,
+    source: str | None = None,
+    *,
+    patience: float = PATIENCE,
+    longest: float = LONGEST,
+) -> Catalog:
+    """What all sources (or the one of this name) hold, read side by side. UsageError for an unknown name."""
+    every = tuple(sources)
+    wanted = [one for one in every if one.kind != FileSource.kind]
+    if source is not None:
+        wanted = [one for one in wanted if one.name == source] or _unknown(source, wanted)
+    readings = [_Reading(one, component) for one in wanted]
+    for reading in readings:
+        reading.wait(patience, longest)
+    states = tuple(reading.state() for reading in readings)
+    found = [backup for reading in readings for backup in tuple(reading.backups)]
+    found.sort(key=lambda backup: (backup.taken_at, backup.id), reverse=True)
+    files = next((one for one in every if isinstance(one, FileSource)), FileSource())
+    return Catalog(tuple(found), states, files)
+
+
+def _unknown(source: str, known: Sequence[Source]) -> list[Source]:
+    raise UsageError(f"there is no source {safe(source)}", f"one of: {', '.join(safe(one.name) for one in known)}")
+
+
+def find(catalog: Catalog | Iterable[Source], text: str, component: str | None = None) -> Backup:
+    """The backup of this id, of an unambiguous beginning of one, or at this path.
+
+    Raises UsageError where several fit or it is of another component than asked for, SourceError where none fits.
+    """
+    catalog = catalog if isinstance(catalog, Catalog) else read(catalog)
+    exact = [backup for backup in catalog.backups if backup.id == text]
+    if not exact and text.startswith(("/", "./", "../", "~")):
+        return at(Path(text), component, catalog.files.zone)
+    fitting = exact or [backup for backup in catalog.backups if _fits(backup, text, component)]
+    if len(fitting) > 1:
+        raise UsageError(f"{count(len(fitting), 'backup')} begin with {safe(text)}: {_names(fitting)}", "name one")
+    if fitting:
+        return _of(component, fitting[0])
+    if os.path.exists(text):
+        return at(Path(text), component, catalog.files.zone)
+    raise _nothing(catalog, text, component)
+
+
+def _fits(backup: Backup, text: str, component: str | None) -> bool:
+    """Whether the id begins with the text, which may leave out the component asked for and what follows its ``@``."""
+    if component not in (None, backup.component):
+        return False
+    head, _, source = backup.id.rpartition("@")
+    said, _, where = text.partition("@")
+    beginnings = (said, f"{component}/{said}") if component else (said,)
+    return bool(said.strip()) and source.startswith(where) and head.startswith(beginnings)
+
+
+def _names(fitting: Sequence[Backup]) -> str:
+    more = f" and {len(fitting) - CANDIDATES:,} more" if len(fitting) > CANDIDATES else ""
+    return ", ".join(safe(backup.id) for backup in fitting[:CANDIDATES]) + more
+
+
+def _of(component: str | None, backup: Backup) -> Backup:
+    if component not in (None, backup.component):
+        raise UsageError(
+            f"{safe(backup.id)} is a backup of {backup.component}, not of {component}",
+            f"see: pacs-recover catalog {component}",
+        )
+    return backup
+
+
+def _nothing(catalog: Catalog, text: str, component: str | None) -> SourceError:
+    ids = [backup.id for backup in catalog.backups[:GUESSES] if component in (None, backup.component)]
+    near = difflib.get_close_matches(text, ids, 1)
+    guess = f"did you mean {safe(near[0])}? " if near else ""
+    unread = [state.name for state in catalog.sources if not state.ok]
+    gap = f" (it could not read {', '.join(unread)} in whole)" if unread else ""
+    what = f"no backup and no file {safe(text)}" if "/" in text else f"no backup {safe(text)}"
+    return SourceError(f"there is {what}", f"{guess}see: pacs-recover catalog{gap}")
+
+
+def newest(catalog: Catalog, component: str, at: datetime | None = None) -> Backup | None:
+    """The latest backup of a component at or before a time that can be read; never one set aside or from the future."""
+    latest = min(at or datetime.max.replace(tzinfo=UTC), datetime.now(UTC) + SKEW)
+    fitting = (
+        backup
+        for backup in catalog.backups
+        if backup.component == component
+        and backup.readable
+        and backup.source != AsideSource.name
+        and backup.taken_at <= latest
+    )
+    return next(fitting, None)
+
+
+def to_json(catalog: Catalog) -> dict[str, Any]:
+    """The JSON contract of ``catalog``."""
+    sources = [
+        {"name": state.name, "kind": state.kind, "ok": state.ok, "error": state.error, "hint": state.hint}
+        for state in catalog.sources
+    ]
+    return {"backups": [backup_json(backup) for backup in catalog.backups], "sources": sources}
+
+
+def backup_json(backup: Backup) -> dict[str, Any]:
+    """The JSON contract of one backup."""
+    return {
+        "id": backup.id,
+        "component": backup.component,
+        "source": backup.source,
+        "key": backup.key,
+        "taken_at": stamp(backup.taken_at),
+        "size": backup.size,
+        "encrypted": backup.encrypted,
+        "format": backup.format,
+        "storage_class": backup.storage_class,
+        "readable": backup.readable,
+        "verified": backup.verified,
+        "findings": [{"label": fact.label, "value": fact.value, "state": fact.state} for fact in backup.findings],
+    }

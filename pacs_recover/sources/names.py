@@ -1,0 +1,185 @@
+"""What a backup's file name says: which component, when it was taken, how it is wrapped, and its id."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from datetime import UTC, datetime, timedelta, tzinfo
+from urllib.parse import quote
+
+from msgspec import Struct
+
+from pacs_recover.formats.wrapping import format_of
+from pacs_recover.model import Fact
+from pacs_recover.text import count, stamp
+
+SKEW = timedelta(minutes=5)
+"""How far two hosts' clocks may differ before a time counts as one in the future."""
+NEAR = timedelta(hours=1)
+"""How near a file's mtime must be to one reading of a doubtful hour to settle it."""
+FAR = timedelta(days=1)
+"""How far a file's mtime may be from its name."""
+
+DIGITS = re.compile(
+    r"(?<!\d)(?P<date>\d{4}-?\d\d-?\d\d)(?:[T_.-]?(?P<time>\d\d[:-]?\d\d[:-]?\d\d)(?P<utc>Z)?)?(?!\d)", re.ASCII
+)
+WORD = re.compile(r"(?:^|[._-])(config|certs|queue|logs)[_-]$")
+LOG = re.compile(r"\.log(?:$|[.-])")
+USUAL = {"config": "tar.gz", "certs": "tar.enc", "queue": "db.gz"}
+"""How the guide's scripts wrap each component: the part of a name that its id leaves out."""
+CONTENTS = {"config": ("tar",), "certs": ("tar",), "queue": ("db", "tar")}
+BESIDE = (".sha256", ".sha512", ".md5", ".asc", ".sig", ".part", ".tmp")
+"""Ends of names that lie beside backups and are none."""
+UNQUOTED = "/._-+~,=:"
+PLAIN = re.compile(r"[A-Za-z0-9/._~+,=:-]*")
+
+
+class Name(Struct, frozen=True):
+    """What one file name says."""
+
+    component: str
+    format: str
+    label: str
+    """Its part of an id: the name's own digits, or the whole name where the guide would not have called it so."""
+    digits: str = ""
+    """``YYYYmmdd_HHMMSS``, ``YYYYmmdd`` or nothing."""
+    utc: bool = False
+    """Whether the digits end in ``Z``."""
+
+
+def read(name: str, home: str = "") -> Name | None:
+    """What the name of a file says that lies in (or below) the directory of the component ``home``; None for no backup.
+
+    A component that the name itself gives goes before the directory's.
+    """
+    found = DIGITS.search(name)
+    word = WORD.search(name[: found.start()]) if found else None
+    named, format = word[1] if word else "", format_of(name)
+    component = _component(name, format, named, home)
+    if not component:
+        return None
+    if not found:
+        return Name(component, format, name)
+    digits, utc = _digits(found), found["utc"] is not None
+    if component != named or not name.startswith(named):
+        return Name(component, format, name, digits, utc)
+    tail = name[found.end() :].removesuffix("." + USUAL.get(component, "/"))
+    return Name(component, format, digits + ("Z" if utc else "") + tail, digits, utc)
+
+
+def _component(name: str, format: str, named: str, home: str) -> str:
+    """Which component a file of this name belongs to; empty for a file that is no backup."""
+    content = format.split(".")[0]
+    if name.startswith(".") or name.endswith(BESIDE):
+        return ""
+    if named in CONTENTS and (content in CONTENTS[named] or content in ("gz", "enc")):
+        return named
+    if home in CONTENTS and content in CONTENTS[home] and not named:
+        return home
+    is_log = LOG.search(name) or (format and "logs" in (named, home)) or (home == "logs" and ".log" in name)
+    return "logs" if is_log and named in ("", "logs") else ""
+
+
+def _digits(found: re.Match[str]) -> str:
+    date, time = found["date"].replace("-", ""), found["time"]
+    return f"{date}_{time.replace('-', '').replace(':', '')}" if time else date
+
+
+def backup_id(name: Name, parts: tuple[str, ...], source: str) -> str:
+    """The id of a file that lies in the directories ``parts`` of a source: typable, and a function of its path alone.
+
+    What is not plain is %-encoded, as names are data: they may hold line ends, escape sequences or markup.
+    """
+    own = parts.index(name.component) if name.component in parts else len(parts)
+    label = "/".join((name.component, *parts[:own], *parts[own + 1 :], name.label))
+    return f"{label if PLAIN.fullmatch(label) else quote(os.fsencode(label), safe=UNQUOTED)}@{source}"
+
+
+class Ids:
+    """The ids given so far: another file whose name says the same gets one of its own, made from its path."""
+
+    def __init__(self) -> None:
+        self._given: set[str] = set()
+
+    def unique(self, wanted: str, path: str) -> str:
+        """The id, with the first digits of the path's hash where it is taken."""
+        if wanted in self._given:
+            head, _, source = wanted.rpartition("@")
+            digest = hashlib.sha256(os.fsencode(path)).hexdigest()
+            tries = (f"{head}~{digest[:length]}@{source}" for length in range(6, len(digest)))
+            wanted = next(one for one in tries if one not in self._given)
+        self._given.add(wanted)
+        return wanted
+
+
+def taken(name: Name, status: os.stat_result, zone: tzinfo, now: datetime) -> tuple[datetime, tuple[Fact, ...]]:
+    """When a file was taken (UTC), by its name as read in ``zone``, else by its mtime, and what is odd about it."""
+    mtime, facts = _mtime(status)
+    span = _span(name, mtime, zone)
+    if span is None:
+        facts += (Fact("time", f"{name.digits} is no date: the time is the file's own", "warn"),)
+        span = mtime, mtime, ()
+    first, last, doubts = span
+    moment = min(max(mtime, first), last)
+    return moment, (*facts, *doubts, *_odd(moment, mtime, now), *_empty(name, status))
+
+
+def _mtime(status: os.stat_result) -> tuple[datetime, tuple[Fact, ...]]:
+    try:
+        return datetime.fromtimestamp(status.st_mtime, UTC), ()
+    except (OverflowError, ValueError, OSError):
+        return datetime.fromtimestamp(0, UTC), (Fact("time", "the file's own time is no date", "warn"),)
+
+
+def _span(name: Name, mtime: datetime, zone: tzinfo) -> tuple[datetime, datetime, tuple[Fact, ...]] | None:
+    """The first and last moment that a name can mean: one and the same, or a whole day; None where it is no date."""
+    digits, zone = name.digits, UTC if name.utc else zone
+    if not digits:
+        return mtime, mtime, ()
+    try:
+        day = datetime(int(digits[:4]), int(digits[4:6]), int(digits[6:8]))
+        if len(digits) == len("YYYYmmdd"):
+            end = day.replace(hour=23, minute=59, second=59)
+            return _readings(day, zone)[0], _readings(end, zone)[-1], ()
+        wall = day.replace(hour=int(digits[9:11]), minute=int(digits[11:13]), second=int(digits[13:]))
+        moment, doubts = _settled(wall, mtime, zone)
+    except (ValueError, OverflowError):
+        return None
+    return moment, moment, doubts
+
+
+def _readings(wall: datetime, zone: tzinfo) -> tuple[datetime, ...]:
+    """The moments that a wall clock's time can mean: two in an hour that comes twice or is left out. OverflowError."""
+    first, second = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    return (first,) if first == second else (first, second)
+
+
+def _settled(wall: datetime, mtime: datetime, zone: tzinfo) -> tuple[datetime, tuple[Fact, ...]]:
+    """What a wall clock's time means, as far as the file's own time tells. OverflowError."""
+    readings = _readings(wall, zone)
+    if len(readings) == 1:
+        return readings[0], ()
+    nearest = min(readings, key=lambda reading: abs(reading - mtime))
+    if abs(nearest - mtime) <= NEAR:
+        return nearest, ()
+    twice = readings[0].astimezone(zone).replace(tzinfo=None) == wall
+    what = "came twice" if twice else "did not exist"
+    where = getattr(zone, "key", "this host's time zone")
+    doubt = f"{wall} {what} in {where}: {' or '.join(map(stamp, readings))}, and the file's own time does not tell"
+    return readings[0], (Fact("ambiguous time", doubt, "warn"),)
+
+
+def _odd(moment: datetime, mtime: datetime, now: datetime) -> tuple[Fact, ...]:
+    facts = []
+    if moment > now + SKEW:
+        facts.append(Fact("time", "in the future: are the source's time zone and this host's clock right?", "warn"))
+    if (apart := abs(moment - mtime)) > FAR:
+        written = f"the file was written {stamp(mtime)}, {count(apart.days, 'day')} from what its name says"
+        facts.append(Fact("time", written, "warn"))
+    return tuple(facts)
+
+
+def _empty(name: Name, status: os.stat_result) -> tuple[Fact, ...]:
+    empty = status.st_size == 0 and name.component != "logs"
+    return (Fact("size", "an empty file, no backup", "warn"),) if empty else ()

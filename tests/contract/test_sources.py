@@ -1,0 +1,184 @@
+"""What every source must do, whatever it reads."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pacs_recover.errors import SourceError
+from pacs_recover.model import COMPONENTS, Backup
+from pacs_recover.sources import Problem, Source
+from pacs_recover.sources.aside import AsideSource
+from pacs_recover.sources.local import LocalSource
+from tests.sources.places import Run, backup_file, closed, open_place, unprivileged
+
+TAKEN = datetime(2026, 11, 10, 2, tzinfo=UTC)
+
+
+@dataclass
+class Case:
+    """One source with at least three backups in at least two parts."""
+
+    source: Source
+    tree: Path
+    """All that it reads."""
+    late: Path
+    """A part of it that is read after the first backup is given."""
+    remove: Callable[[Backup], object]
+
+
+def local(place: Path) -> Case:
+    """Backups of all components in the guide's layout."""
+    for day in range(2):
+        taken = TAKEN + timedelta(days=day)
+        backup_file(place / f"config/config_{taken:%Y%m%d_%H%M%S}.tar.gz", taken, b"c" * 3_000_000)
+        backup_file(place / f"queue/queue_{taken:%Y%m%d_%H%M%S}.db.gz", taken)
+    backup_file(place / "logs/bridge.log.1.gz", TAKEN)
+    return Case(LocalSource("local", place, UTC), place, place / "queue", lambda backup: Path(backup.key).unlink())
+
+
+def aside(place: Path) -> Case:
+    """Three runs, each of which set one tree aside."""
+    runs = [Run(place, f"20261110-02000{n}-abcd", TAKEN + timedelta(seconds=n)) for n in range(3)]
+    for run in runs:
+        tree = place / "live/pacs_bridge"
+        backup_file(tree / "config.yaml", TAKEN, b"c" * 3_000_000)
+        run.sets_aside("config", tree)
+    return Case(
+        AsideSource([run.journal for run in runs]),
+        place,
+        runs[-1].path,
+        lambda backup: Path(backup.key).rename(place / "pruned"),
+    )
+
+
+@pytest.fixture(params=[local, aside], ids=lambda make: make.__name__)
+def case(request: pytest.FixtureRequest) -> Iterator[Case]:
+    """Every source in turn."""
+    with open_place() as place:
+        made: Case = request.param(place)
+        yield made
+
+
+def listed(case: Case, component: str | None = None) -> list[Backup]:
+    return [found for found in case.source.listing(component) if isinstance(found, Backup)]
+
+
+def digest(case: Case, backup: Backup) -> tuple[str, int]:
+    seen, size = hashlib.sha256(), 0
+    with case.source.open(backup, case.tree) as file:
+        while chunk := file.read(100_000):
+            seen.update(chunk)
+            size += len(chunk)
+    return seen.hexdigest(), size
+
+
+def state(tree: Path) -> list[tuple[str, int, int, int, int]]:
+    """All that a write would change."""
+    found = ((path, path.lstat()) for path in sorted((tree, *tree.rglob("*"))))
+    return [(str(path), s.st_mode, s.st_size if path.is_file() else 0, s.st_mtime_ns, s.st_ino) for path, s in found]
+
+
+def test_a_listing_gives_backups_of_known_components_with_aware_times(case: Case) -> None:
+    found = listed(case)
+    assert len(found) >= 3
+    for backup in found:
+        assert backup.component in COMPONENTS
+        assert backup.source == case.source.name
+        assert backup.id.startswith(f"{backup.component}/")
+        assert backup.id.endswith(f"@{case.source.name}")
+        assert backup.taken_at.tzinfo is UTC
+
+
+def test_a_listing_can_be_had_again_and_ids_are_unique_and_stable(case: Case) -> None:
+    first = [backup.id for backup in listed(case)]
+    assert len(set(first)) == len(first)
+    assert [backup.id for backup in listed(case)] == first
+
+
+def test_a_listing_of_one_component_has_just_its_backups_under_the_same_ids(case: Case) -> None:
+    every = listed(case)
+    for component in COMPONENTS:
+        assert listed(case, component) == [backup for backup in every if backup.component == component]
+
+
+def test_a_listing_is_lazy(case: Case) -> None:
+    with unprivileged(case.tree):
+        listing = case.source.listing()
+        assert isinstance(next(listing), Backup)
+        with closed(case.late):
+            assert any(isinstance(found, Problem) for found in listing)
+
+
+def test_a_part_that_cannot_be_read_is_reported_and_the_rest_listed(case: Case) -> None:
+    with unprivileged(case.tree):
+        every = {backup.id for backup in listed(case)}
+        with closed(case.late):
+            found = list(case.source.listing())
+    problems = [one for one in found if isinstance(one, Problem)]
+    readable = {one.id for one in found if isinstance(one, Backup) and one.readable}
+    assert problems
+    assert all(problem.place and problem.reason and problem.hint for problem in problems)
+    assert readable
+    assert readable < every
+
+
+def test_what_is_opened_twice_has_the_same_hash_and_the_size_that_was_listed(case: Case) -> None:
+    for backup in listed(case):
+        assert digest(case, backup) == digest(case, backup)
+        assert digest(case, backup)[1] == backup.size
+
+
+def test_a_backup_that_vanished_is_an_error_that_names_it_and_what_to_do(case: Case) -> None:
+    backup = listed(case)[0]
+    case.remove(backup)
+    with pytest.raises(SourceError) as failure, case.source.open(backup, case.tree):
+        pass
+    assert Path(backup.key).name in failure.value.message
+    assert failure.value.hint
+    assert failure.value.exit_code == 3
+    assert backup.id not in {other.id for other in listed(case)}
+
+
+def test_nothing_that_is_asked_of_a_source_changes_anything_in_it(case: Case) -> None:
+    before = state(case.tree)
+    for component in (None, *COMPONENTS):
+        for backup in listed(case, component):
+            digest(case, backup)
+    for backup in listed(case):
+        with case.source.open(backup, case.tree) as file:
+            file.read(1)
+    assert state(case.tree) == before
+
+
+def test_reading_that_is_given_up_leaves_no_descriptor_and_no_thread(case: Case) -> None:
+    with steady():
+        for backup in listed(case):
+            with case.source.open(backup, case.tree) as file:
+                file.read(1000)
+        listing = case.source.listing()
+        next(listing)
+        del listing
+
+
+@contextmanager
+def steady() -> Iterator[None]:
+    before = len(os.listdir("/proc/self/fd")), threading.active_count()
+    yield
+    assert (len(os.listdir("/proc/self/fd")), threading.active_count()) == before
+
+
+def test_a_source_has_no_verb_but_to_list_and_to_open(case: Case) -> None:
+    verbs = {name for name, _ in inspect.getmembers(case.source, callable) if not name.startswith("_")}
+    assert verbs == {"listing", "open"}
+    with case.source.open(listed(case)[0], case.tree) as file:
+        assert not file.writable()
