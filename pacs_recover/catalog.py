@@ -175,8 +175,9 @@ def _of(component: str | None, backup: Backup) -> Backup:
 
 def _nothing(catalog: Catalog, text: str, component: str | None) -> SourceError:
     ids = [backup.id for backup in catalog.backups[:GUESSES] if component in (None, backup.component)]
-    near = difflib.get_close_matches(text, ids, 1)
-    guess = f"did you mean {safe(near[0])}? " if near else ""
+    beginnings = {id[: len(text)]: id for id in reversed(ids)}
+    near = difflib.get_close_matches(text, beginnings, 1)
+    guess = f"did you mean {safe(beginnings[near[0]])}? " if near else ""
     unread = [state.name for state in catalog.sources if not state.ok]
     gap = f" (it could not read {', '.join(unread)} in whole)" if unread else ""
     what = f"no backup and no file {safe(text)}" if "/" in text else f"no backup {safe(text)}"

@@ -176,6 +176,12 @@ def test_an_id_that_is_not_there_is_an_error_with_the_nearest_one() -> None:
     assert "pacs-recover catalog" in failure.value.hint
 
 
+def test_a_mistyped_beginning_is_compared_with_beginnings_and_the_newest_is_offered() -> None:
+    with pytest.raises(SourceError) as failure:
+        catalog.find(filled("queue/20261109_020000@local", "queue/20261110_020000@local"), "queue/20261201")
+    assert "did you mean queue/20261110_020000@local?" in failure.value.hint
+
+
 def test_what_is_not_found_may_be_in_a_source_that_could_not_be_read() -> None:
     found = catalog.read([Listed("s3", SourceError("no answer"))])
     with pytest.raises(SourceError) as failure:
