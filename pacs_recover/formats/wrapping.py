@@ -11,7 +11,8 @@ from pacs_recover.formats.openssl_enc import Decrypting
 from pacs_recover.formats.streams import Peeking, Reader
 
 WRAPS = ("gz", "enc")
-CONTENTS = {"tar": "a tar archive", "db": "a SQLite database"}
+CONTENTS = ("tar", "db")
+KNOWN = {"tar": "a tar archive", "db": "a SQLite database", "gz": "gzip data", "enc": "data of `openssl enc`"}
 SQLITE = b"SQLite format 3\0"
 """The first bytes of every database (https://www.sqlite.org/fileformat.html)."""
 ENOUGH = tar.BLOCK
@@ -51,6 +52,7 @@ def unwrap(raw: Reader, format: str, password: Callable[[], bytes]) -> Peeking:
     content, layers = _layers(format)
     reader = Peeking(raw)
     passed: list[str] = []
+    _must_be(layers[-1] if layers else content, reader, passed)
     while layer := layers.pop() if layers else _hidden(reader, content):
         if layer in passed:
             raise BadBackup(
@@ -59,8 +61,7 @@ def unwrap(raw: Reader, format: str, password: Callable[[], bytes]) -> Peeking:
             )
         passed.append(layer)
         reader = Peeking(Decrypting(reader, password()) if layer == "enc" else Unzipping(reader))
-    if content:
-        _must_be(content, reader, encrypted="enc" in passed)
+        _must_be(layers[-1] if layers else content, reader, passed)
     return reader
 
 
@@ -78,15 +79,13 @@ def _hidden(reader: Peeking, content: str) -> str:
     return found if found in WRAPS else ""
 
 
-def _must_be(content: str, reader: Peeking, encrypted: bool) -> None:
-    first = reader.peek(ENOUGH)
-    if sniff(first) == content or (content == "tar" and first == tar.ZEROS):  # an empty archive says so itself
+def _must_be(expected: str, reader: Peeking, passed: list[str]) -> None:
+    if not expected:
         return
-    if not first:
-        raise BadBackup(f"The backup does not hold {CONTENTS[content]}: there is nothing in it", "Take another backup.")
-    if encrypted:
-        raise BadBackup(
-            f"Decryption does not give {CONTENTS[content]}: wrong key, or damaged",
-            openssl_enc.WRONG_KEY,
-        )
-    raise BadBackup(f"The backup does not hold {CONTENTS[content]}: damaged, or something else", "Take another backup.")
+    first = reader.peek(ENOUGH)
+    if sniff(first) == expected or (expected == "tar" and first == tar.ZEROS):  # an empty archive says so itself
+        return
+    if first and passed[-1:] == ["enc"]:
+        raise BadBackup(f"Decryption does not give {KNOWN[expected]}: wrong key, or damaged", openssl_enc.WRONG_KEY)
+    why = "damaged, or something else" if first else "there is nothing in it"
+    raise BadBackup(f"The backup does not hold {KNOWN[expected]}, as its name says: {why}", "Take another backup.")
