@@ -29,6 +29,7 @@ Row = tuple[str, int, str]
 def execute(path: Path, *statements: str) -> None:
     """Run statements on a database, which is made where it is missing."""
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("PRAGMA synchronous=OFF")
         for statement in statements:
             database.executescript(statement)
 
@@ -43,6 +44,7 @@ def queue(path: Path, waiting: Iterable[Row] = (), dead: Iterable[str] = (), des
 def add(path: Path, waiting: Iterable[Row] = (), dead: Iterable[str] = (), destination: str = "RIS") -> None:
     """Put more rows into a queue."""
     with closing(sqlite3.connect(path)) as database, database:
+        database.execute("PRAGMA synchronous=OFF")
         database.executemany(
             "INSERT INTO message_queue(id, destination, payload, state, created_at, scheduled_at) "
             "VALUES (?, ?, ?, ?, ?, ?)",
