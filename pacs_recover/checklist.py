@@ -40,6 +40,7 @@ def _steps(job: Job, parts: list[Component]) -> Iterator[Step]:
     yield Step(f"Stop {names}", lambda: job.target.control.stop(), phase="down")
     for part in parts:
         yield from part.swap(job)
+    yield Step("What is live is what was verified", lambda: job.target.check_live(), kind="check")
     yield Step(f"Start {names}", lambda: job.target.control.start())
     yield Step(
         "PACS Bridge runs and answers",

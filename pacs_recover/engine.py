@@ -24,7 +24,7 @@ from pacs_recover.events import (
     StepLine,
     Undone,
 )
-from pacs_recover.journal import Journal
+from pacs_recover.journal import Journal, pending
 from pacs_recover.model import Step, Work
 from pacs_recover.questions import ask
 from pacs_recover.target import undo
@@ -232,12 +232,6 @@ def resume(steps: Sequence[Step], target: Target, stopping: Callable[[], bool] =
 def changed(events: Sequence[AnyEvent]) -> bool:
     """Whether the run ever touched the site."""
     return any(isinstance(event, Effect) for event in events)
-
-
-def pending(events: Sequence[AnyEvent]) -> list[Effect]:
-    """The effects that are not undone, newest first."""
-    undone = {event.effect for event in events if isinstance(event, Undone)}
-    return [event for event in reversed(events) if isinstance(event, Effect) and event.n not in undone]
 
 
 def cut_step(events: Sequence[AnyEvent]) -> int | None:

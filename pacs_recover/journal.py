@@ -6,7 +6,7 @@ import fcntl
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,6 +94,12 @@ def read(path: Path) -> tuple[list[AnyEvent], list[Damage]]:
     """All whole events of a journal and the lines that are damaged. SourceError where it cannot be read."""
     reader = Reader(path)
     return reader.more(), reader.damage
+
+
+def pending(found: Sequence[AnyEvent]) -> list[events.Effect]:
+    """The effects that are not undone, newest first."""
+    undone = {event.effect for event in found if isinstance(event, events.Undone)}
+    return [event for event in reversed(found) if isinstance(event, events.Effect) and event.n not in undone]
 
 
 class Journal:

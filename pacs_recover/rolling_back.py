@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from pacs_recover import engine
 from pacs_recover.components import component
 from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.events import AnyEvent
 from pacs_recover.jobs import look_at, site_of
+from pacs_recover.journal import pending
 from pacs_recover.plan import VALID
 from pacs_recover.runs import last_end, planned
 from pacs_recover.services import services_of
@@ -48,7 +48,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 def is_restored(events: Sequence[AnyEvent]) -> bool:
     """Whether the run ended well, so that its rollback must be armed."""
     ended = last_end(events)
-    return ended is not None and ended.outcome in ("restored", "closed") and bool(engine.pending(events))
+    return ended is not None and ended.outcome in ("restored", "closed") and bool(pending(events))
 
 
 def make(run: str, events: Sequence[AnyEvent], state: State) -> Plan:
@@ -56,7 +56,7 @@ def make(run: str, events: Sequence[AnyEvent], state: State) -> Plan:
     first = planned(events)
     if first is None:
         raise RecoverError(f"the first line of the journal of {run} is damaged", "see docs/runs.md")
-    effects = engine.pending(events)
+    effects = pending(events)
     inverses = [undo.from_args(effect.args) for effect in effects]
     bringing = [inverse for inverse in inverses if isinstance(inverse, undo.BringBack)]
     facts = [f"{e.n} {e.undo}" for e in effects] + [_identity(inverse) for inverse in bringing]

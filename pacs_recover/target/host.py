@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.events import Effect, LivePath, Sealed
-from pacs_recover.journal import Journal
+from pacs_recover.journal import Journal, pending
 from pacs_recover.processes import holders
 from pacs_recover.site import Site
 from pacs_recover.target import places, rooms, trees, undo
@@ -161,6 +161,16 @@ class Target:
                 who = ", ".join(f"{holder.name} (pid {holder.pid})" for holder in holding)
                 raise RecoverError(f"{who} still holds {safe(live)}", "stop that process, then plan again")
             time.sleep(0.2)
+
+    def check_live(self) -> str:
+        """Everything that this run put in place is there still, unchanged and alone. RecoverError."""
+        standing = [undo.from_args(e.args) for e in pending(self.journal.events) if e.undo == "take_out"]
+        found = [
+            self.check_in_place(put.component, *(name.removeprefix(put.names[0]) for name in put.names[1:]))
+            for put in standing
+            if isinstance(put, undo.TakeOut)
+        ]
+        return "; ".join(found)
 
     def _check_staged(self, seal: Sealed) -> None:
         found = places.identity(Path(seal.path))
