@@ -25,7 +25,7 @@ contracts: $(VENV)/dev
 	$(BIN)/lint-imports
 
 tests: $(VENV)/dev
-	$(BIN)/pytest $(PYTEST)
+	$(BIN)/pytest -n auto --dist loadgroup $(PYTEST)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -61,7 +61,7 @@ class Queue:
         """Integrity, tables, states, destinations, times; never a payload."""
         integrity = sqlite.integrity(content / NAME)
         seen = queue_db.preview(content / NAME)
-        return Preview((Fact("integrity_check", integrity), *seen.facts), seen.details)
+        return Preview((Fact("integrity", integrity), *seen.facts), seen.details)
 
     def compare(self, content: Path, look: Look, scratch: Path) -> Comparison:
         """What would be sent again, dead-lettered and lost, by id against the live queue, or that it is unknown."""
@@ -87,7 +87,7 @@ class Queue:
         yield unpacking(self, job, "Unpack the queue backup and check its hash")
         yield Step(
             "The restored database passes its integrity check",
-            lambda: "integrity_check: " + sqlite.integrity(job.target.staging("queue") / NAME),
+            lambda: sqlite.integrity(job.target.staging("queue") / NAME),
             kind="check",
             covers="Database integrity check passes",
         )
