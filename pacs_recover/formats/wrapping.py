@@ -53,7 +53,7 @@ def unwrap(raw: Reader, format: str, password: Callable[[], bytes]) -> Peeking:
     reader = Peeking(raw)
     passed: list[str] = []
     _must_be(layers[-1] if layers else content, reader, passed)
-    while layer := layers.pop() if layers else _hidden(reader, content):
+    while layer := layers.pop() if layers else _hidden(reader):
         if layer in passed:
             raise BadBackup(
                 f"The backup is wrapped in {layer} more than once",
@@ -73,9 +73,9 @@ def _layers(format: str) -> tuple[str, list[str]]:
     return content, parts
 
 
-def _hidden(reader: Peeking, content: str) -> str:
-    """The layer that the first bytes show, where the name does not say what is inside."""
-    found = "" if content else sniff(reader.peek(ENOUGH))
+def _hidden(reader: Peeking) -> str:
+    """The layer that the first bytes show though no name said it."""
+    found = sniff(reader.peek(ENOUGH))
     return found if found in WRAPS else ""
 
 

@@ -94,6 +94,16 @@ def test_a_wrong_key_is_said_to_be_wrong_key_or_damaged() -> None:
     assert all("wrong key, or damaged" in message and "key file" in hint for message, hint in said)
 
 
+@needs_openssl
+@pytest.mark.parametrize("end", [b"\0", b"\x11", b"\xff", b"\1\2", b"\x0f" * 14 + b"\x10", b"\2\3\3"])
+def test_a_padding_that_is_none_is_refused_as_openssl_refuses_it(end: bytes, key_file: Path) -> None:
+    stored = openssl(b"x" * (32 - len(end)) + end, key_file, "-nopad")
+    with pytest.raises(subprocess.CalledProcessError):
+        openssl(stored, key_file, "-d")
+    with pytest.raises(BadBackup, match="wrong key, or damaged"):
+        decrypted(stored)
+
+
 def test_a_backup_cut_at_a_block_is_refused() -> None:
     stored = encrypted(b"x" * 160)
     with pytest.raises(BadBackup, match="wrong key, or damaged"):
