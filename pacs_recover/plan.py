@@ -143,7 +143,13 @@ def rto_of(site: Site, components: Sequence[str]) -> float:
 
 def operator() -> str:
     """Who does it: the login behind a sudo, else the user."""
-    return safe(os.environ.get("SUDO_USER") or os.environ.get("USER") or f"uid {os.geteuid()}", 80)
+    import pwd
+
+    try:
+        login = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        login = f"uid {os.getuid()}"
+    return safe(os.environ.get("SUDO_USER") or login, 80)
 
 
 def _replay(comparisons: Mapping[str, Comparison]) -> dict[str, int | None] | None:
