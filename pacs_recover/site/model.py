@@ -1,0 +1,182 @@
+"""What a site is: one PACS Bridge installation, with the guide's values where the site file says nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import tzinfo
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from pacs_recover.site.zones import zone
+
+Seconds = Annotated[float, Meta(description="a duration: 30s, 5m, 1h, 7d, or a plain number of seconds")]
+Argv = tuple[str, ...]
+"""A command as an argument list; no shell reads it."""
+
+
+class Closed(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A section of the site file: a key that it does not have is an error."""
+
+
+class Live(Closed, frozen=True):
+    """Where the live parts are."""
+
+    config: Path = Path("/etc/pacs_bridge")
+    """The whole tree, which a restore of the configuration replaces."""
+    config_file: str = "config.yaml"
+    """The service's configuration file, relative to that tree."""
+    certs: Path = Path("/etc/pacs_bridge/certs")
+    queue: Path = Path("/var/lib/pacs_bridge/queue.db")
+    logs: Path = Path("/var/log/pacs_bridge")
+
+    def __post_init__(self) -> None:
+        file = Path(self.config_file)
+        if file.is_absolute() and file.is_relative_to(self.config):
+            msgspec.structs.force_setattr(self, "config_file", str(file.relative_to(self.config)))
+
+
+class SystemdConfig(Closed, frozen=True, tag_field="kind", tag="systemd"):
+    """A systemd unit."""
+
+    unit: str
+
+    @property
+    def name(self) -> str:
+        """What an operator calls it."""
+        return self.unit.removesuffix(".service")
+
+
+class ContainerConfig(Closed, frozen=True, tag_field="kind", tag="container"):
+    """A container of docker or podman."""
+
+    container: str
+    runtime: Literal["docker", "podman"] = "docker"
+
+    @property
+    def name(self) -> str:
+        """What an operator calls it."""
+        return self.container
+
+
+class CommandConfig(Closed, frozen=True, tag_field="kind", tag="command"):
+    """A service that is controlled by commands; ``status`` exits 0 while it runs."""
+
+    name: str
+    start: Argv
+    stop: Argv
+    status: Argv = ()
+    """Empty: whether it runs can only be told by the health endpoint."""
+    environment: dict[str, str] = {}
+    """What the commands get beside our own environment, and the configuration is expanded with."""
+
+
+ServiceConfig = SystemdConfig | ContainerConfig | CommandConfig
+
+
+class LocalConfig(Closed, frozen=True, tag_field="kind", tag="local"):
+    """Backups in a directory."""
+
+    name: str
+    path: Path
+    timezone: str | None = None
+    """Of the times in its file names; None takes the site's."""
+
+
+SourceConfig = LocalConfig
+"""Every kind of source that there is; a union once there are more."""
+
+
+class HealthConfig(Closed, frozen=True):
+    """The endpoint that answers 200 when the service is ready."""
+
+    url: str
+    timeout: Seconds = 60.0
+    """Of the wait for the first good answer."""
+
+
+class Objective(Closed, frozen=True):
+    """How fast a component has to be back, and how old its newest backup may be."""
+
+    rto: Seconds
+    rpo: Seconds | None = None
+    """None: the age of its backups is not judged."""
+
+
+MINUTE, HOUR = 60.0, 3600.0
+OBJECTIVES = {
+    "config": Objective(rto=5 * MINUTE, rpo=24 * HOUR),
+    "certs": Objective(rto=5 * MINUTE, rpo=7 * 24 * HOUR),
+    "queue": Objective(rto=15 * MINUTE, rpo=1 * HOUR),
+    "logs": Objective(rto=30 * MINUTE, rpo=24 * HOUR),
+    "full": Objective(rto=30 * MINUTE),
+}
+"""The RTO of the guide's table, the RPO of its cron schedule."""
+
+
+class Site(Closed, frozen=True):
+    """One PACS Bridge installation; every default is the backup guide's."""
+
+    name: str = "pacs_bridge"
+    """What is typed to arm a live restore."""
+    live: Live = Live()
+    owner: str = "pacs_bridge"
+    group: str = "pacs_bridge"
+    services: tuple[ServiceConfig, ...] = (SystemdConfig(unit="pacs_bridge"),)
+    """In the order they are started; they are stopped in reverse."""
+    validator: Argv | None = None
+    """A command that checks a configuration file, which stands for ``{config}`` in it."""
+    health: HealthConfig | None = None
+    soak: Seconds = 30.0
+    """How long the restored service has to stay up."""
+    start_timeout: Seconds = 60.0
+    stop_timeout: Seconds = 90.0
+    question_timeout: Seconds = 1800.0
+    """An open question counts as declined after this."""
+    key_file: Path = Path("/root/.backup_key")
+    timezone: str | None = None
+    """Of the times in backup names; None is the host's."""
+    sources: tuple[SourceConfig, ...] = (LocalConfig(name="local", path=Path("/backup/pacs_bridge")),)
+    objectives: dict[str, Objective] = msgspec.field(default_factory=lambda: dict(OBJECTIVES))
+    """By component, and ``full`` for several together; all are always there."""
+    sandbox: Path = Path("/var/lib/pacs_recover/sandbox")
+    staging: tuple[Path, ...] = ()
+    """Directories to stage in instead of the automatic choice: the first on the live path's filesystem."""
+
+    def zone(self, source: SourceConfig | None = None) -> tzinfo:
+        """The time zone of the times in a source's names: its own, else the site's, else the host's."""
+        return zone((source.timezone if source else None) or self.timezone)
+
+
+def to_data(site: Site) -> dict[str, Any]:
+    """The site as plain JSON values, as a run's request is journalled with it."""
+    data: dict[str, Any] = msgspec.to_builtins(site, enc_hook=str)
+    return data
+
+
+def from_data(data: dict[str, Any]) -> Site:
+    """The site of what ``to_data`` gave. Raises msgspec.ValidationError."""
+    return msgspec.convert(data, Site, dec_hook=_path)
+
+
+def to_json(site: Site) -> bytes:
+    """The site as JSON, always the same for the same site."""
+    return msgspec.json.encode(site, enc_hook=str, order="deterministic")
+
+
+def from_json(data: bytes) -> Site:
+    """The site of what ``to_json`` gave. Raises msgspec.DecodeError."""
+    return msgspec.json.decode(data, type=Site, dec_hook=_path)
+
+
+def _path(kind: type, value: Any) -> Any:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise ValueError(f"a {kind.__name__} was expected")
+
+
+def names(services: Iterable[ServiceConfig]) -> list[str]:
+    """What an operator calls them, in the site's order."""
+    return [service.name for service in services]

@@ -1,0 +1,184 @@
+"""What must hold between the values of a site; each rule says where it is broken and how to mend it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pacs_recover.formats.yaml_marks import Where
+from pacs_recover.site.model import CommandConfig, ContainerConfig, ServiceConfig, Site, SystemdConfig
+from pacs_recover.site.zones import zone
+from pacs_recover.text import safe
+
+Broken = Iterator[tuple[Where, str, str]]
+"""Where, what is wrong, how to mend it."""
+LIVE = ("config", "certs", "queue", "logs")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+"""What stands in an id that is typed."""
+UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.\\@-]{0,254}")
+CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
+ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,254}\$?")
+RESERVED = ("aside", "file")
+"""Sources that every site has: what earlier restores set aside, and files named by path."""
+
+
+def broken_rules(site: Site) -> Broken:
+    """All rules that the site breaks."""
+    for rule in RULES:
+        yield from rule(site)
+
+
+def _names(site: Site) -> Broken:
+    if not site.name or site.name != site.name.strip() or not site.name.isprintable() or len(site.name) > 80:
+        yield ("name",), "cannot be typed", "1 to 80 characters, none of them a control character or a blank at an end"
+    for key in ("owner", "group"):
+        if not ACCOUNT.fullmatch(getattr(site, key)):
+            yield (key,), "is no account name", "write the name of the service's user, such as pacs_bridge"
+
+
+def _live(site: Site) -> Broken:
+    live = {name: getattr(site.live, name) for name in LIVE}
+    for name, path in live.items():
+        if path == Path("/"):
+            yield ("live", name), "is the whole filesystem", "name the directory of the service"
+    for first, second in combinations(LIVE, 2):
+        if live[first] == live[second]:
+            yield ("live", second), f"is the same path as live.{first}", "each part has its own"
+        elif live[second].is_relative_to(live[first]) and (first, second) != ("config", "certs"):
+            yield ("live", second), f"lies in live.{first}", "a restore of the one would move the other away"
+        elif live[first].is_relative_to(live[second]):
+            yield ("live", first), f"lies in live.{second}", "a restore of the one would move the other away"
+    if not _is_inside(site.live.config_file):
+        yield ("live", "config_file"), "is no file in live.config", "write it relative to live.config, as config.yaml"
+
+
+def _is_inside(name: str) -> bool:
+    path = Path(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+
+
+def _apart(site: Site) -> Broken:
+    """What is not live must not be moved by a restore, nor be taken for a backup."""
+    trees = {name: getattr(site.live, name) for name in ("config", "certs", "logs")}
+    others: list[tuple[Where, Path]] = [(("key_file",), site.key_file), (("sandbox",), site.sandbox)]
+    others += [(("sources", index, "path"), source.path) for index, source in enumerate(site.sources)]
+    others += [(("staging", index), path) for index, path in enumerate(site.staging)]
+    for where, path in others:
+        for name, tree in trees.items():
+            if path.is_relative_to(tree):
+                yield where, f"lies in live.{name}", "put it outside of what the service writes and a restore replaces"
+        if path == site.live.queue:
+            yield where, "is live.queue", "name another place"
+
+
+def _holds_no_live_part(site: Site) -> Broken:
+    places: list[tuple[Where, Path]] = [(("sandbox",), site.sandbox)]
+    places += [(("sources", index, "path"), source.path) for index, source in enumerate(site.sources)]
+    for where, path in places:
+        inside = [name for name in LIVE if getattr(site.live, name).is_relative_to(path)]
+        if inside:
+            yield where, f"holds live.{inside[0]}", "name a directory of its own"
+
+
+def _sources(site: Site) -> Broken:
+    names: dict[str, int] = {}
+    paths: dict[Path, int] = {}
+    for index, source in enumerate(site.sources):
+        where: Where = ("sources", index, "name")
+        if not NAME.fullmatch(source.name):
+            yield where, "cannot stand in an id", "letters, digits, - _ and . only, a letter or digit first"
+        elif source.name in RESERVED:
+            yield where, f"{source.name} is taken: every site has a source of this name", "choose another"
+        elif names.setdefault(source.name, index) != index:
+            yield where, f"{source.name} is the name of another source", "each has its own"
+        if paths.setdefault(source.path, index) != index:
+            yield ("sources", index, "path"), "is another source's path", "leave one of them out"
+
+
+def _zones(site: Site) -> Broken:
+    named: list[tuple[Where, str | None]] = [(("timezone",), site.timezone)]
+    named += [(("sources", index, "timezone"), source.timezone) for index, source in enumerate(site.sources)]
+    for where, name in named:
+        try:
+            zone(name)
+        except ValueError as error:
+            yield where, f"{safe(name, 60)} {error}", ""
+
+
+def _services(site: Site) -> Broken:
+    seen: dict[str, int] = {}
+    for index, service in enumerate(site.services):
+        key, pattern = _called(service)
+        if not pattern.fullmatch(service.name):
+            yield ("services", index, key), f"{safe(service.name, 60)} is no name of a {key}", ""
+        elif seen.setdefault(service.name, index) != index:
+            yield ("services", index, key), f"{service.name} is the name of another service", "each has its own"
+        if isinstance(service, CommandConfig):
+            yield from _commands(service, index)
+
+
+def _called(service: ServiceConfig) -> tuple[str, re.Pattern[str]]:
+    match service:
+        case SystemdConfig():
+            return "unit", UNIT
+        case ContainerConfig():
+            return "container", CONTAINER
+        case CommandConfig():
+            return "name", NAME
+
+
+def _commands(service: CommandConfig, index: int) -> Broken:
+    for verb in ("start", "stop", "status"):
+        argv = getattr(service, verb)
+        if verb != "status" or argv:
+            yield from _argv(argv, ("services", index, verb))
+    for name in service.environment:
+        if not name or "=" in name or "\0" in name:
+            yield ("services", index, "environment", name), "is no name of a variable", ""
+
+
+def _argv(argv: tuple[str, ...], where: Where) -> Broken:
+    if not argv or not argv[0]:
+        yield where, "names no program", "write [/path/of/program, argument, ...]"
+    elif "/" in argv[0] and not Path(argv[0]).is_absolute():
+        yield where, f"names its program by a relative path: {safe(argv[0], 60)}", "write the absolute one"
+
+
+def _validator(site: Site) -> Broken:
+    if site.validator is None:
+        return
+    yield from _argv(site.validator, ("validator",))
+    if not any("{config}" in word for word in site.validator):
+        yield ("validator",), "does not name {config}", "else it would check another file than the restored one"
+
+
+def _health(site: Site) -> Broken:
+    if site.health is None:
+        return
+    try:
+        url = urlsplit(site.health.url)
+        good = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and url.username is None
+    except ValueError:
+        good = False
+    if not good or not site.health.url.isprintable() or " " in site.health.url:
+        yield ("health", "url"), "is no http address, or has a user in it", "write http://127.0.0.1:8081/health/ready"
+
+
+def _durations(site: Site) -> Broken:
+    for key in ("start_timeout", "stop_timeout", "question_timeout"):
+        if getattr(site, key) <= 0:
+            yield (key,), "must be more than 0", ""
+    if site.health and site.health.timeout <= 0:
+        yield ("health", "timeout"), "must be more than 0", ""
+    for name, objective in site.objectives.items():
+        for key in ("rto", "rpo"):
+            if getattr(objective, key) == 0:
+                yield ("objectives", name, key), "must be more than 0", ""
+
+
+RULES: tuple[Callable[[Site], Broken], ...] = (
+    _names, _live, _apart, _holds_no_live_part, _sources, _zones, _services, _validator, _health, _durations,
+)  # fmt: skip

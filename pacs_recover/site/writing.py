@@ -1,0 +1,119 @@
+"""The site as a file: the commented one to begin with, and the one in use with every default filled in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pacs_recover.errors import UsageError
+from pacs_recover.formats.masking import MASK, is_secret, masked
+from pacs_recover.site import durations
+from pacs_recover.site.model import Site, to_data
+from pacs_recover.text import safe
+
+DURATIONS = ("soak", "start_timeout", "stop_timeout", "question_timeout", "timeout", "rto", "rpo")
+TEMPLATE = """\
+# One PACS Bridge installation, as pacs-recover restores it. Every value below is the default:
+# keep what differs here, delete the rest. Check it with: pacs-recover --site THIS_FILE site check
+# Root runs the commands that this file names: keep it owned by root and writable by root alone.
+
+# What has to be typed to arm a live restore.
+name: pacs_bridge
+
+# Where the live parts are, by absolute paths.
+live:
+  config: /etc/pacs_bridge            # the whole tree that a restore of the configuration replaces
+  config_file: config.yaml            # the service's own file in it
+  certs: /etc/pacs_bridge/certs
+  queue: /var/lib/pacs_bridge/queue.db
+  logs: /var/log/pacs_bridge          # looked at and extracted, never replaced
+
+# Who owns what is restored.
+owner: pacs_bridge
+group: pacs_bridge
+
+# What is stopped before the restored files go live, and started after: started in this order, stopped in reverse.
+services:
+  - {kind: systemd, unit: pacs_bridge}
+  # - {kind: container, container: pacs_bridge, runtime: docker}   # or podman
+  # - kind: command
+  #   name: bridge
+  #   start: [/opt/pacs_bridge/bin/control, start]
+  #   stop: [/opt/pacs_bridge/bin/control, stop]
+  #   status: [/opt/pacs_bridge/bin/control, status]               # exit 0 = running; may be left out
+  #   environment: {PACS_HOST: pacs.example}
+# services: []                        # nothing is controlled: you stop and start it yourself
+
+# A command that checks a configuration file ({config}); null where there is none: pacs_bridge itself has none.
+validator: null                       # for instance [/opt/site/bin/check-config, "{config}"]
+
+# What answers 200 when the service is ready; null where the build has no health server.
+health: null                          # for instance {url: "http://127.0.0.1:8081/health/ready", timeout: 60s}
+
+# Durations: 30s, 5m, 1h, 7d, or a number of seconds.
+soak: 30s                             # how long the restored service has to stay up
+start_timeout: 60s
+stop_timeout: 90s
+question_timeout: 30m                 # an open question counts as declined after this
+
+# The password of encrypted backups is this file's first line. Keep a copy elsewhere, too.
+key_file: /root/.backup_key
+
+# The time zone of the times in backup names, such as Europe/Berlin; null is this host's. A source may have its own.
+timezone: null
+
+# Where the backups are; each source has a name of its own.
+sources:
+  - {name: local, kind: local, path: /backup/pacs_bridge}
+
+# How fast each part has to be back (rto), and how old its newest backup may be (rpo).
+objectives:
+  config: {rto: 5m, rpo: 24h}
+  certs: {rto: 5m, rpo: 7d}
+  queue: {rto: 15m, rpo: 1h}
+  logs: {rto: 30m, rpo: 24h}
+  full: {rto: 30m}
+
+# Where drills restore to.
+sandbox: /var/lib/pacs_recover/sandbox
+
+# Directories to stage in instead of the automatic choice; the first on the live path's own filesystem is used.
+staging: []
+"""
+
+
+def init_text() -> str:
+    """The commented site file, which means exactly the defaults."""
+    return TEMPLATE
+
+
+def write_init(path: Path) -> None:
+    """Write the commented site file, readable by its owner alone, where nothing is yet. Raises UsageError."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8") as stream:
+            stream.write(TEMPLATE)
+    except FileExistsError as error:
+        raise UsageError(f"{safe(path)} exists", "name another file: nothing is overwritten") from error
+    except OSError as error:
+        hint = f"name a file in a directory that exists and that you may write ({safe(path.parent)} may not)"
+        raise UsageError(f"{safe(path)} cannot be written: {error.strerror}", hint) from error
+
+
+def show(site: Site) -> str:
+    """The site as YAML with every default filled in; what looks like a secret in a command is masked."""
+    text: str = yaml.safe_dump(_shown(to_data(site)), sort_keys=False, allow_unicode=True, width=120)
+    return text
+
+
+def _shown(value: Any, key: str = "") -> Any:
+    if isinstance(value, dict):
+        return {name: _shown(item, str(name)) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [masked(item) if isinstance(item, str) else _shown(item) for item in value]
+    if key in DURATIONS and isinstance(value, float):
+        return durations.text(value)
+    return MASK if is_secret(key) and isinstance(value, str) else value
