@@ -51,7 +51,7 @@ class Backup(Struct, frozen=True, kw_only=True):
     @property
     def encrypted(self) -> bool:
         """Whether a key is needed to read it."""
-        return self.format.endswith(".enc")
+        return "enc" in self.format.split(".")
 
 
 class Preview(Struct, frozen=True):
