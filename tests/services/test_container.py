@@ -219,6 +219,18 @@ def test_an_answer_that_makes_no_sense_is_unknown(output: str, tmp_path: Path) -
     assert Container("bridge", str(program)).environment() is None
 
 
+def test_a14_a_container_that_goes_on_after_the_stop_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "docker"
+    running = '[{"State": {"Status": "running", "ExitCode": 0, "Pid": 12}, "RestartCount": 0}]'
+    program.write_text(f"#!{sys.executable}\nprint({running!r})\n")  # and its stop ends with 0
+    program.chmod(0o755)
+    monkeypatch.setattr("pacs_recover.services.container.GRACE", 0.3)
+    with pytest.raises(RecoverError, match=r"bridge did not stop within 0\.5 s; it is running, pid 12"):
+        Container("bridge", str(program), stop_timeout=0.2).stop()
+
+
 @pytest.mark.parametrize(
     ("state", "activity"),
     [
