@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+from msgspec import Struct
 
 from pacs_recover import __version__, engine, questions
 from pacs_recover.checklist import checklist
@@ -29,6 +30,14 @@ from pacs_recover.target.lock import Mark, SiteLock
 Purpose = Literal["restore", "resume", "rollback"]
 REQUEST = "request.json"
 LOG = "worker.log"
+
+
+class Refusal(Struct, frozen=True):
+    """Why a worker did not even begin; the last line of its log."""
+
+    message: str
+    hint: str
+    exit_code: int
 
 
 def spawn(run: Path, purpose: Purpose, operator: str = "") -> subprocess.Popen[bytes]:
@@ -77,13 +86,17 @@ def main(argv: list[str]) -> int:
     """Run as ``python -m pacs_recover.worker PURPOSE RUN [OPERATOR]``; returns the exit code of the run."""
     os.umask(0o077)
     stop = Stop()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for ignored in (signal.SIGHUP, signal.SIGINT):  # by a handler: SIG_IGN would be inherited by the services
+        signal.signal(ignored, lambda *_: None)
     signal.signal(signal.SIGTERM, stop.on_signal)
     purpose, run = argv[0], Path(argv[1])
-    if purpose == "restore":
-        return restore(run, stop)
-    return take_up(run, "resume" if purpose == "resume" else "rollback", argv[2] if len(argv) > 2 else "", stop)
+    try:
+        if purpose == "restore":
+            return restore(run, stop)
+        return take_up(run, "resume" if purpose == "resume" else "rollback", argv[2] if len(argv) > 2 else "", stop)
+    except RecoverError as error:  # nothing was journalled of it: the front end finds it as the last line of the log
+        os.write(2, msgspec.json.encode(Refusal(*engine.told(error))) + b"\n")
+        return error.exit_code
 
 
 def restore(run: Path, stop: Callable[[], bool]) -> int:
@@ -204,11 +217,16 @@ def refuse_unfinished(lock: SiteLock, run: str) -> Mark | None:
 
 def refuse_newer(lock: SiteLock, run: str) -> None:
     """Only the newest changing run can be taken up: an older one's originals are no longer what is live. Refused."""
-    said = next(iter(lock.said()), None)
-    if said and said.run != run:
+    for said in lock.said():
+        refuse_mark(said, run)
+
+
+def refuse_mark(said: Mark, run: str) -> None:
+    """Refused where this mark is another run's."""
+    if said.run != run:
         raise Refused(
             f"run {said.run} changed this site after {run}",
-            f"roll {said.run} back first, or restore what {run} set aside: pacs-recover catalog --source aside",
+            f"restore what {run} set aside instead: pacs-recover catalog --source aside",
         )
 
 

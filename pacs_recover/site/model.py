@@ -70,7 +70,7 @@ class CommandConfig(Closed, frozen=True, tag_field="kind", tag="command"):
     status: Argv = ()
     """Empty: whether it runs can only be told by the health endpoint."""
     environment: dict[str, str] = {}
-    """What the commands get beside our own environment, and the configuration is expanded with."""
+    """What the commands get beside PATH, the language and the like, and the configuration is expanded with."""
 
 
 ServiceConfig = SystemdConfig | ContainerConfig | CommandConfig

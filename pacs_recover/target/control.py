@@ -71,6 +71,8 @@ class Control:
             reason = self._not_answering()
             if not reason:
                 return "; ".join(self._answers())
+            if any(service.state().activity == "failed" for service in self.services):
+                raise RecoverError(f"not up: {reason}", "see the service's own log")
             if time.monotonic() > deadline:
                 raise RecoverError(f"not up within {seconds(patience)}: {reason}", "see the service's own log")
             yield Amount(patience - (deadline - time.monotonic()), patience, "seconds")
