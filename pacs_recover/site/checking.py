@@ -106,10 +106,10 @@ class Reading:
             return wanted[0]
         kinds = {str(option.__struct_config__.tag): option for option in wanted}
         named = value.get("kind")
-        if named not in kinds:
-            said = "is missing" if named is None else f"{safe(named)} is unknown"
-            return self.note((*where, "kind"), said, _meant(str(named), kinds))
-        return kinds[named]
+        if isinstance(named, str) and named in kinds:
+            return kinds[named]
+        said = "is missing" if named is None else f"{safe(named, 60)} is unknown"
+        return self.note((*where, "kind"), said, _meant(str(named), kinds))
 
     def struct(self, kind: Any, value: Any, where: Where, base: Struct | None = None) -> Any:
         """A section; with ``base`` what the file does not say comes from there."""

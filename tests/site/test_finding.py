@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -234,17 +235,13 @@ def site_of(tmp_path: Path, make: Callable[[Path], str]) -> Site:
 
 
 def test_a_host_that_has_everything_is_fine(tmp_path: Path) -> None:
-    import grp
-    import pwd
-
     (tmp_path / "backups").mkdir()
     (tmp_path / "key").write_text("x")
     (tmp_path / "key").chmod(0o600)
-    user, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
     found = site_of(
         tmp_path,
         lambda home: (
-            f"owner: {user}\ngroup: {group}\nkey_file: {home}/key\nvalidator: [/bin/sh, '{{config}}']\n"
+            f"owner: root\ngroup: {grp.getgrgid(0).gr_name}\nkey_file: {home}/key\nvalidator: [/bin/sh, '{{config}}']\n"
             f"sources: [{{name: a, kind: local, path: {home}/backups}}]\n"
             "services: [{kind: command, name: c, start: [/bin/sh], stop: [sh]}]\n"
         ),
