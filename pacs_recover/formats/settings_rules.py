@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from pacs_recover.formats.masking import diff
 from pacs_recover.formats.settings import UNKNOWN, Expanded, Tree, expand, is_off, is_on, variables
 from pacs_recover.model import Fact, Preview
 from pacs_recover.text import count, safe
-
-__all__ = ["check", "diff", "preview"]
 
 Test = Callable[[Any], str]
 """Says what is wrong with a value, or nothing; only numbers are repeated, as anything else could be a secret."""

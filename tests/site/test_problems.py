@@ -144,6 +144,7 @@ def test_a_file_with_endless_problems_tells_the_first_ones() -> None:
         ("sources: [{name: a, kind: local, path: /var/lib/pacs_bridge/queue.db}]", "sources[0].path is live.queue"),
         ("sources: [{name: a, kind: local, path: /b}, {name: b, kind: local, path: /b}]", "another source's path"),
         ("sources: [{name: aside, kind: local, path: /b}]", "aside is taken"),
+        ("sources: [{name: file, kind: local, path: /b}]", "file is taken"),
         ("sources: [{name: 'a/b', kind: local, path: /b}]", "cannot stand in an id"),
         ("sources: [{name: a, kind: local, path: /b, timezone: CEST+9x}]", "no time zone"),
         ("sources: [{name: a, kind: local, path: /b, timezone: ../../etc/passwd}]", "no time zone"),
