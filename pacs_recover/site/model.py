@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import tzinfo
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -175,8 +174,3 @@ def _path(kind: type, value: Any) -> Any:
     if kind is Path and isinstance(value, str):
         return Path(value)
     raise ValueError(f"a {kind.__name__} was expected")
-
-
-def names(services: Iterable[ServiceConfig]) -> list[str]:
-    """What an operator calls them, in the site's order."""
-    return [service.name for service in services]
