@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pacs_recover.components import Comparison, Job, Look, Unpack, compare_trees, unpack_tree, unpacking
@@ -14,6 +14,8 @@ from pacs_recover.target.trees import Entry
 from pacs_recover.text import count
 
 TREE = "certs"
+LARGEST = 1 << 20
+"""Bytes beyond which a file is taken for a key without looking."""
 
 
 class Certs:
@@ -56,7 +58,7 @@ class Certs:
             yield Step("Put the restored certificates in place", lambda: job.target.put("certs"))
 
     def _seal(self, job: Job) -> str:
-        return job.target.seal_as("certs", job.target.staging("certs") / TREE, mode_of=private_keys)
+        return job.target.seal_as("certs", job.target.staging("certs") / TREE, modes)
 
 
 def goes_with_config(job: Job) -> bool:
@@ -73,11 +75,23 @@ def prove(tree: Path) -> str:
     return f"{count(len(seen.details['certificates']), 'certificate')} valid, keys match"
 
 
-def private_keys(entry: Entry) -> int:
-    """0644 for certificates, 0600 for anything that is or may hold a key; nobody else writes a directory."""
+def modes(tree: Path) -> Callable[[Entry], int]:
+    """The mode of each entry of this certificate directory."""
+    return lambda entry: certificate_mode(tree, entry)
+
+
+def certificate_mode(tree: Path, entry: Entry) -> int:
+    """0600 for every file that holds a private key, whatever it is called, and 0644 for the others."""
     if entry.kind == "directory":
         return entry.mode & 0o755 | 0o700
-    return 0o644 if entry.name.endswith((".crt", ".cer")) else 0o600
+    return 0o600 if holds_key(tree, entry) else 0o644
+
+
+def holds_key(tree: Path, entry: Entry) -> bool:
+    """Whether a file is or may be a key: by its name, or by what a PEM file says of itself."""
+    if not entry.name.endswith((".crt", ".cer", ".pem")) or entry.size > LARGEST:
+        return True
+    return b"PRIVATE KEY" in (tree / entry.name).read_bytes()
 
 
 CERTS = Certs()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pacs_recover.components import Comparison, Job, Look, Unpack, compare_trees, unpack_tree, unpacking
-from pacs_recover.components.certs import goes_with_config, private_keys
+from pacs_recover.components.certs import certificate_mode, goes_with_config
 from pacs_recover.errors import BadBackup, RecoverError
 from pacs_recover.formats import masking, settings, settings_rules, x509
 from pacs_recover.formats.streams import Reader
@@ -111,15 +111,18 @@ class Config:
         site = job.look.site
         certs = relative_certs(job.look)
 
-        def mode(entry: Entry) -> int:
-            if certs and (entry.name == certs or entry.name.startswith(certs + "/")):
-                return private_keys(entry)
-            if entry.kind == "directory":
-                return entry.mode & 0o755 | 0o700
-            secret = entry.name == site.live.config_file or entry.name.endswith(".key")
-            return 0o600 if secret else entry.mode & 0o755
+        def modes(tree: Path) -> Callable[[Entry], int]:
+            def mode(entry: Entry) -> int:
+                if entry.kind == "directory":
+                    return entry.mode & 0o755 | 0o700
+                if certs and entry.name.startswith(certs + "/"):
+                    return certificate_mode(tree, entry)
+                secret = entry.name == site.live.config_file or entry.name.endswith(".key")
+                return 0o600 if secret else entry.mode & 0o755
 
-        return job.target.seal_as("config", job.target.staging("config") / MERGED, mode_of=mode)
+            return mode
+
+        return job.target.seal_as("config", job.target.staging("config") / MERGED, modes)
 
 
 def _proofs(section: settings.TlsSection, merged: Path, look: Look) -> Iterator[Fact]:

@@ -15,9 +15,9 @@ from pacs_recover.formats import replay as replaying
 from pacs_recover.formats.replay import Replay
 from pacs_recover.formats.sqlite_set import Unknown
 from pacs_recover.formats.streams import Reader
-from pacs_recover.model import Amount, Backup, Fact, Preview, Step
+from pacs_recover.model import Amount, Backup, Preview, Step
 from pacs_recover.target import places
-from pacs_recover.text import count
+from pacs_recover.text import count, safe
 
 NAME = "queue.db"
 SIDECARS = ("-wal", "-shm", "-journal")
@@ -59,19 +59,17 @@ class Queue:
 
     def preview(self, content: Path, look: Look) -> Preview:
         """Integrity, tables, states, destinations, times; never a payload."""
-        integrity = sqlite.integrity(content / NAME)
-        seen = queue_db.preview(content / NAME)
-        return Preview((Fact("integrity", integrity), *seen.facts), seen.details)
+        return queue_db.preview(content / NAME)
 
     def compare(self, content: Path, look: Look, scratch: Path) -> Comparison:
         """What would be sent again, dead-lettered and lost, by id against the live queue, or that it is unknown."""
-        held = self._live(look, scratch)
-        if isinstance(held, Unknown):
-            return _unknown(f"the live queue cannot be read ({held.reason})")
         try:
+            held = self._live(look, scratch)
+            if isinstance(held, Unknown):
+                return _unknown(f"the live queue cannot be read ({held.reason})")
             replay = replaying.compare(content / NAME, held, datetime.now(UTC), ttl(look))
-        except BadBackup as error:
-            return _unknown(f"the live queue is no queue that can be compared ({error.message})")
+        except (RecoverError, OSError) as error:  # the backup was judged before: this is about what lives
+            return _unknown(f"the live queue cannot be compared ({safe(error)})")
         risky = replay.resent or replay.dead_lettered or replay.lost_since
         question = Question("The replay risk is accepted", replay.sentence()) if risky else None
         created = () if held else ("queue: nothing lives there now; it will be created",)
@@ -100,15 +98,12 @@ class Queue:
         yield Step("Put the restored database in place", lambda: job.target.put("queue", *SIDECARS))
 
     def _is_queue(self, job: Job) -> str:
-        seen = queue_db.preview(job.target.staging("queue") / NAME)
-        bad = [fact.value for fact in seen.facts if fact.state == "bad"]
-        if bad:
-            raise BadBackup("; ".join(bad), "choose another: pacs-recover catalog")
-        return ", ".join(f"{row['name']}: {count(row['rows'], 'row')}" for row in seen.details["tables"])
+        found = queue_db.content(job.target.staging("queue") / NAME)
+        return ", ".join(f"{safe(name)}: {count(rows, 'row')}" for name, rows in found.tables)
 
     def _seal(self, job: Job) -> str:
         staging = job.target.staging("queue")
-        return job.target.seal_as("queue", staging / NAME, mode_of=lambda _: 0o600)
+        return job.target.seal_as("queue", staging / NAME, lambda _: lambda _: 0o600)
 
 
 def ttl(look: Look) -> float:

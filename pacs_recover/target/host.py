@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -47,7 +48,7 @@ class Target:
         places.make_directories(home / "staged" / component)
         return home / "staged" / component
 
-    def seal_as(self, component: str, staged: Path, mode_of: Callable[[Entry], int]) -> str:
+    def seal_as(self, component: str, staged: Path, modes: Callable[[Path], Callable[[Entry], int]]) -> str:
         """Give what is staged the live name, owner and modes, then seal it. OSError, RecoverError."""
         final = staged.parent / "sealed" / self.live[component].name
         if places.identity(staged):  # else a run that was cut here has moved it already
@@ -55,32 +56,23 @@ class Target:
             places.make_directories(final.parent)
             places.move(staged, final)
         uid, gid = self.owner()
-        trees.own(final, uid, gid, mode_of)
+        trees.own(final, uid, gid, modes(final))
         return f"owner {uid}:{gid}; {self.seal(component, final)}"
 
     def seal(self, component: str, staged: Path) -> str:
         """Make what is staged durable, on the live filesystem, and record its hash and inode. OSError, RecoverError."""
         digest, total = trees.digest(staged)
         room = self.room(component)
-        final = staged
-        if not room.private:
-            final = self._carry_across(component, staged, Path(room.path), digest)
-        trees.make_durable(final)
-        found = places.identity(final)
+        final = staged if room.private else Path(room.path) / "staged" / component / staged.name
+        places.make_directories(final.parent)
+        with places.private(final.parent) as home:
+            if final != staged:
+                _carry_across(staged, home, digest)
+            trees.make_durable_in(home, final.name)
+            found = places.identity_in(home, final.name)
         assert found is not None, final
         self.journal.write(Sealed, path=str(final), sha256=digest, device=found.device, inode=found.inode, size=total)
         return f"{size(total)}, SHA-256 {digest[:16]}"
-
-    def _carry_across(self, component: str, staged: Path, room: Path, digest: str) -> Path:
-        final = room / "staged" / component / staged.name
-        places.make_directories(final.parent)
-        places.remove_tree(final) if final.is_dir() else final.unlink(missing_ok=True)
-        trees.copy(staged, final)
-        if trees.digest(final)[0] != digest:
-            raise RecoverError(
-                f"{safe(final)} changed while it was copied", "somebody writes into our directory: see who"
-            )
-        return final
 
     def sealed(self, component: str) -> Sealed | None:
         """What was sealed for a component, if anything."""
@@ -143,7 +135,7 @@ class Target:
         """What is live is what was verified, and nothing is beside it that would be replayed. RecoverError."""
         seal, live = self.sealed(component), self.live[component]
         found = places.identity(live)
-        if seal is None or found is None or (found.device, found.inode) != (seal.device, seal.inode):
+        if seal is None or not _is_sealed(found, seal):
             raise RecoverError(f"{safe(live)} is not the file that was verified", "somebody else changes it: see who")
         stray = [name for name in (live.name + suffix for suffix in sidecars) if places.identity(live.parent / name)]
         if stray:
@@ -154,7 +146,8 @@ class Target:
         """A stop is no proof: no process may hold the files. RecoverError that names the process."""
         self.control.ensure_stopped()
         live = self.live[component]
-        paths = (live, *(live.parent / (live.name + suffix) for suffix in sidecars))
+        names = (live, *(live.parent / (live.name + suffix) for suffix in sidecars))
+        paths = [path for path in names if not _is_link(path)]  # what a link leads to is none of the site's
         deadline = time.monotonic() + LINGER
         while holding := holders(paths).found:
             if time.monotonic() > deadline:
@@ -165,27 +158,26 @@ class Target:
     def check_live(self) -> str:
         """Everything that this run put in place is there still, unchanged and alone. RecoverError."""
         standing = [undo.from_args(e.args) for e in pending(self.journal.events) if e.undo == "take_out"]
-        found = [
-            self.check_in_place(put.component, *(name.removeprefix(put.names[0]) for name in put.names[1:]))
-            for put in standing
-            if isinstance(put, undo.TakeOut)
-        ]
-        return "; ".join(found)
+        return "; ".join(self._check_content(put) for put in standing if isinstance(put, undo.TakeOut))
+
+    def _check_content(self, put: undo.TakeOut) -> str:
+        """A tree is read once more: its user can swap what is in it without touching its top. A file is what it was."""
+        evidence = self.check_in_place(put.component, *(name.removeprefix(put.names[0]) for name in put.names[1:]))
+        live, seal = self.live[put.component], self.sealed(put.component)
+        found = places.identity(live)
+        if found and found.is_directory and seal and trees.digest(live)[0] != seal.sha256:
+            raise RecoverError(f"what is in {safe(live)} is not what was verified", "somebody else changes it: see who")
+        return evidence
 
     def _check_staged(self, seal: Sealed) -> None:
-        found = places.identity(Path(seal.path))
-        expected = (seal.device, seal.inode)
-        if (
-            found is None
-            or (found.device, found.inode) != expected
-            or (not found.is_directory and found.size != seal.size)
-        ):
+        if not _is_sealed(places.identity(Path(seal.path)), seal):
             raise RecoverError(f"{safe(seal.path)} is not what was verified", "see who else works in that directory")
 
     def _label(self, staged: Path, component: str) -> None:
-        """Give the top of what goes live the security label and ACL of what was there."""
+        """Give the top of what goes live the security label and ACL of what was there, if that was of its kind."""
         old = undo.aside_of(Path(self.room(component).path), component) / self.live[component].name
-        if places.identity(old) is None:
+        was, comes = places.identity(old), places.identity(staged)
+        if not was or not comes or stat.S_IFMT(was.mode) != stat.S_IFMT(comes.mode):
             return
         with places.directory(old.parent) as a, places.directory(staged.parent) as b:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -202,8 +194,7 @@ class Target:
             return
         self._make_parents(home.parent)
         undo.journalled(self.journal, undo.RemoveDirectory(path=str(home)), f"Make {home}")
-        places.make_directory(home, 0o750)
-        trees.own(home, *self.owner(), mode_of=lambda _: 0o750)
+        places.make_directory(home, 0o750, self.owner())
 
     def owner(self) -> tuple[int, int]:
         """The user and group ids that restored files get; our own where we are not root. Refused where unknown."""
@@ -238,6 +229,28 @@ class Target:
             places.make_directories(slot)
             places.move(Path(seal.path), slot / Path(seal.path).name)
         places.remove_tree(staged)
+
+
+def _is_sealed(found: places.Identity | None, seal: Sealed) -> bool:
+    """Whether something is what was sealed, as far as can be told without reading it."""
+    if found is None or (found.device, found.inode) != (seal.device, seal.inode):
+        return False
+    return found.is_directory or found.size == seal.size
+
+
+def _is_link(path: Path) -> bool:
+    found = places.identity(path)
+    return found is not None and stat.S_ISLNK(found.mode)
+
+
+def _carry_across(staged: Path, home: int, digest: str) -> None:
+    """Copy what was verified into a directory that only we can enter, though its user may move it. RecoverError."""
+    places.remove_in(home, staged.name)
+    trees.copy_into(staged, home, staged.name)
+    if trees.digest_in(home, staged.name)[0] != digest:
+        raise RecoverError(
+            f"{safe(staged.name)} changed while it was copied", "somebody writes into our directory: see who"
+        )
 
 
 def live_trees(live: dict[str, Path]) -> tuple[Path, ...]:

@@ -33,11 +33,14 @@ class Mark(Struct, frozen=True, kw_only=True):
 
 
 def files(real: Path, live_trees: Iterable[Path]) -> list[Path]:
-    """The lock files that a live path can have, nearest first; a new host's first run made its own further up."""
+    """The lock files that a live path can have, nearest first; a new host's first run made its own further up.
+
+    Only where nobody else can write: what another user puts there is no lock, and we would write into it.
+    """
     trees = tuple(live_trees)
     name = f"{real.name}-{hashlib.sha256(os.fsencode(real)).hexdigest()[:8]}.lock"
     homes = [home for home in (real.parent, *real.parent.parents) if not any(home.is_relative_to(t) for t in trees)]
-    return [home / rooms.NAME / name for home in homes if home.is_dir()]
+    return [home / rooms.NAME / name for home in homes if home.is_dir() and places.is_trusted(home.stat())]
 
 
 def read_mark(path: Path) -> Mark | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from pacs_recover.errors import RecoverError
+from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.text import safe
 
 RENAME_NOREPLACE = 1
@@ -138,15 +138,27 @@ def sync(fd: int) -> None:
             os.close(again)
 
 
-def make_directory(path: Path, mode: int = 0o700) -> bool:
-    """Make one directory durably; False where it exists already. OSError."""
+def make_directory(path: Path, mode: int = 0o700, owner: tuple[int, int] | None = None) -> bool:
+    """Make one directory durably, for another owner if one is named; False where it exists already. OSError."""
     with directory(path.parent) as parent:
         try:
             os.mkdir(path.name, mode, dir_fd=parent)
         except FileExistsError:
             return False
+        if owner:
+            _give(path.name, parent, mode, owner)
         sync(parent)
     return True
+
+
+def _give(name: str, parent: int, mode: int, owner: tuple[int, int]) -> None:
+    """By descriptor of a directory: what else somebody may have put there meanwhile is not given away."""
+    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        os.fchown(fd, *owner)
+        os.fchmod(fd, mode)
+    finally:
+        os.close(fd)
 
 
 def make_directories(path: Path, mode: int = 0o700) -> None:
@@ -176,10 +188,33 @@ def remove_if_empty(path: Path) -> str:
 
 def remove_tree(path: Path) -> None:
     """Remove our own scratch without following links; missing is fine. OSError."""
+    if identity(path) is not None:
+        with directory(path.parent) as parent:
+            remove_in(parent, path.name)
+
+
+def remove_in(parent: int, name: str) -> None:
+    """As ``remove_tree``, of a file or tree in an open directory."""
     import shutil  # shutil.rmtree is safe against link swaps where the platform has descriptors, as Linux does
 
-    if identity(path) is not None:
-        shutil.rmtree(path)
+    found = identity_in(parent, name)
+    if found and found.is_directory:
+        shutil.rmtree(name, dir_fd=parent)
+    elif found:
+        os.unlink(name, dir_fd=parent)
+
+
+@contextmanager
+def private(path: Path) -> Iterator[int]:
+    """A descriptor of a directory that is ours alone, wherever it is moved. Refused where it is not; OSError."""
+    with directory(path) as fd:
+        found = os.fstat(fd)
+        if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+            raise Refused(
+                f"{safe(path)} is not private: owner {found.st_uid}, mode {found.st_mode & 0o7777:o}",
+                f"see what is in it, then: chown {os.geteuid()} {safe(path)}; chmod 700 {safe(path)}",
+            )
+        yield fd
 
 
 def is_trusted(found: os.stat_result) -> bool:

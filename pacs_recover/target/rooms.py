@@ -68,13 +68,8 @@ def open_room(place: Path, run: str, private: bool) -> Room:
 def make_private(place: Path) -> None:
     """Make sure that a directory exists and is ours alone. Refused where it is somebody else's; OSError."""
     places.make_directories(place, 0o700)
-    with places.directory(place) as fd:
-        found = os.fstat(fd)
-    if found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        raise Refused(
-            f"{safe(place)} is not private: owner {found.st_uid}, mode {found.st_mode & 0o7777:o}",
-            f"see what is in it, then: chown {os.geteuid()} {safe(place)}; chmod 700 {safe(place)}",
-        )
+    with places.private(place):
+        pass
 
 
 def locate(room: Room) -> Path:

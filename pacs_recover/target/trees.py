@@ -77,8 +77,14 @@ def _hash(parent: int, name: str) -> str:
 
 def digest(top: Path) -> tuple[str, int]:
     """One SHA-256 over names, kinds, modes and contents of a tree, and its size in bytes. OSError, RecoverError."""
+    with places.directory(top.parent) as parent:
+        return digest_in(parent, top.name)
+
+
+def digest_in(parent: int, name: str) -> tuple[str, int]:
+    """As ``digest``, in an open directory."""
     total, size = hashlib.sha256(), 0
-    for entry in entries(top):
+    for entry in _walk(parent, name, ".", True):
         total.update(f"{entry.name!r} {entry.kind} {entry.mode:o} {entry.size} {entry.sha256}\n".encode())
         size += entry.size
     return total.hexdigest(), size
@@ -89,8 +95,14 @@ def copy(source: Path, destination: Path) -> None:
 
     Sockets, fifos and devices are left out. Raises FileExistsError, OSError, RecoverError.
     """
-    with places.directory(source.parent) as old, places.directory(destination.parent) as new:
-        _copy(old, source.name, new, destination.name)
+    with places.directory(destination.parent) as new:
+        copy_into(source, new, destination.name)
+
+
+def copy_into(source: Path, new: int, name: str) -> None:
+    """As ``copy``, onto a free name in an open directory."""
+    with places.directory(source.parent) as old:
+        _copy(old, source.name, new, name)
 
 
 def _copy(old: int, name: str, new: int, new_name: str) -> None:
@@ -114,6 +126,7 @@ def _copy_file(old: int, name: str, new: int, new_name: str) -> None:
     create = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     with _opened(name, old, os.O_RDONLY) as source, _opened(new_name, new, create) as destination:
         _must_be_a_file(source, name)
+        _must_belong_here(source, old, name)
         while chunk := os.read(source, CHUNK):
             view = memoryview(chunk)
             while view:
@@ -125,6 +138,17 @@ def _must_be_a_file(fd: int, name: str) -> None:
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         raise RecoverError(
             f"{safe(name)} changed from a file into something else while it was read", "see who changes it"
+        )
+
+
+def _must_belong_here(fd: int, parent: int, name: str) -> None:
+    """A hard link to somebody else's file, where a host lets users make one, would give them what only we may read."""
+    found, home = os.fstat(fd), os.fstat(parent)
+    borrowed = found.st_nlink > 1 and (found.st_uid != home.st_uid or home.st_uid == 0)
+    if os.geteuid() == 0 and borrowed and not places.is_trusted(home):
+        raise RecoverError(
+            f"{safe(name)} is a hard link to a file of another user (uid {found.st_uid})",
+            "see who made it; replace it by a copy, or remove it, then plan again",
         )
 
 
@@ -173,14 +197,25 @@ def own(top: Path, uid: int, gid: int, mode_of: Callable[[Entry], int] | None = 
 
 
 def make_durable(top: Path) -> None:
-    """fsync every file and directory of a tree. OSError."""
-    for entry in list(entries(top, hashed=False)):
-        if entry.kind in ("file", "directory"):
-            path = top if entry.name == "." else top / entry.name
-            with places.directory(path.parent) as parent, _opened(path.name, parent, os.O_RDONLY) as fd:
-                os.fsync(fd)
+    """fsync every file and directory of a tree, and the directory that it is in. OSError."""
     with places.directory(top.parent) as parent:
-        places.sync(parent)
+        make_durable_in(parent, top.name)
+
+
+def make_durable_in(parent: int, name: str) -> None:
+    """As ``make_durable``, in an open directory."""
+    _sync_tree(parent, name)
+    places.sync(parent)
+
+
+def _sync_tree(parent: int, name: str) -> None:
+    mode = os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        return
+    with _opened(name, parent, os.O_RDONLY) as fd:
+        for inner in os.listdir(fd) if stat.S_ISDIR(mode) else ():
+            _sync_tree(fd, inner)
+        os.fsync(fd)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -153,7 +153,8 @@ class SmallSite:
 
 def make(directory: Path, messages: int = 40) -> SmallSite:
     """Build it once; its service becomes a script and its soak short."""
-    demo = build(directory, datetime.now(UTC), messages=messages)
+    moment = (datetime.now(UTC) - timedelta(hours=1)).replace(minute=50)  # messages arrived since the newest backup
+    demo = build(directory, moment, messages=messages)
     text = yaml.safe_load(demo.site_file.read_text())
     script = str(demo.directory / "control" / "service")
     environment = text["services"][0].get("environment", {})
