@@ -1,0 +1,126 @@
+"""What the catalog says: a row per backup, the filter, the pane beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from pacs_recover.model import Backup, Fact, Preview
+from pacs_recover.screens.ages import minute, short_age
+from pacs_recover.screens.gathered import Gathered
+from pacs_recover.text import both_times, count, safe, size
+from pacs_recover.widgets.line import Line, cells, stated
+
+WIDE = 66
+"""Columns from which the source has a column of its own."""
+
+
+def head(width: int) -> str:
+    """The heads of the columns."""
+    return "   " + cells(*_columns("PART", "TAKEN (UTC)", "AGE", "SIZE", "NOTE", "SOURCE", width))
+
+
+def row(backup: Backup, now: datetime, width: int, chosen: bool) -> Line:
+    """One backup; ● where it is in the recovery set."""
+    age = short_age((now - backup.taken_at).total_seconds())
+    note = notes(backup)
+    text = cells(
+        *_columns(backup.component, minute(backup.taken_at), age, short_size(backup.size), note, backup.source, width)
+    )
+    return Line(text, "warn" if backup.findings or not backup.readable else "", "● " if chosen else "  ")
+
+
+def _columns(
+    part: str, taken: str, age: str, amount: str, note: str, source: str, width: int
+) -> tuple[tuple[str, int], ...]:
+    """Their widths: the source only where there is room; what is set aside is noted in any case."""
+    first = ((part, 6), (taken, 16), (age, 5), (amount.rjust(6), 6))
+    return (*first, (note, 9), (source, width - 50)) if width >= WIDE else (*first, (note, max(3, width - 41)))
+
+
+def notes(backup: Backup) -> str:
+    """The one thing to know of an entry before it is opened."""
+    if not backup.readable:
+        return "UNREAD"
+    if backup.findings:
+        return "ODD"
+    if backup.source == "aside":
+        return "aside"
+    return "enc" if backup.encrypted else ""
+
+
+def short_size(amount: int | None) -> str:
+    """A size in six columns: ``3.5kB``, ``465kB``."""
+    if amount is None:
+        return "?"
+    number, unit = size(amount).split(" ")
+    return f"{float(number):.{0 if float(number) >= 100 else 1}f}".removesuffix(".0") + unit.replace(
+        "Bytes", "B"
+    ).replace("Byte", "B")
+
+
+def matching(backups: Sequence[Backup], words: str) -> list[Backup]:
+    """The backups in whose id, time and source every word is found."""
+    wanted = words.lower().split()
+    if not wanted:
+        return list(backups)
+    return [backup for backup in backups if all(word in _searched(backup) for word in wanted)]
+
+
+def _searched(backup: Backup) -> str:
+    flags = ("encrypted " if backup.encrypted else "") + ("odd" if backup.findings else "")
+    return f"{backup.id} {minute(backup.taken_at)} {backup.key} {flags}".lower()
+
+
+def summary(gathered: Gathered, shown: int, words: str) -> list[Line]:
+    """How much there is, what is still read, what could not be."""
+    every = len(gathered.catalog.backups)
+    reading = f"; reading {', '.join(map(safe, sorted(gathered.waiting)))}…" if gathered.waiting else ""
+    many = f"{shown:,} of {count(every, 'backup')} match {safe(words)}" if words else count(every, "backup")
+    answered = count(sum(state.ok for state in gathered.catalog.sources), "source")
+    lines = [Line(f"{many}, newest first, from {answered}{reading}")]
+    for state in gathered.catalog.sources:
+        if not state.ok:
+            lines.append(Line(f"{state.name} CANNOT BE READ: {state.error}", "bad", "✗ "))
+    return lines
+
+
+def pane(backup: Backup, seen: Preview | None, progress: str, problem: str) -> list[Line]:
+    """What is known of the backup under the cursor, as far as it is read."""
+    lines = [Line(safe(backup.id), "title"), Line(both_times(backup.taken_at)), Line(described(backup))]
+    lines += [stated(fact.state, f"{fact.label}: {fact.value}", "") for fact in backup.findings]
+    lines.append(Line(""))
+    if problem:
+        return [*lines, Line(problem, "bad", "✗ ")]
+    if seen is None:
+        return [*lines, Line(progress or "reading…", "", "… ")]
+    return [*lines, *verdict(seen), *fact_lines(seen.facts, "")]
+
+
+def described(backup: Backup) -> str:
+    """Size, encryption and place, in words."""
+    parts = [size(backup.size), backup.format or "no wrapping", f"from {safe(backup.source)}"]
+    parts += [f"storage class {safe(backup.storage_class)}"] if backup.storage_class else []
+    parts += [f"verified {safe(backup.verified)}"] if backup.verified else []
+    parts += [] if backup.readable else ["cannot be read now"]
+    return ", ".join(parts)
+
+
+def verdict(seen: Preview) -> list[Line]:
+    """What it comes to."""
+    words = {
+        "ok": ("GOOD: nothing speaks against restoring it", "ok", "✓ "),
+        "warn": ("LOOK: it can be restored, but read the warnings", "warn", "! "),
+        "bad": ("BAD: it must not be restored", "bad", "✗ "),
+    }
+    text, look, symbol = words[seen.state]
+    return [Line(text, look, symbol)]  # type: ignore[arg-type]
+
+
+def fact_lines(facts: Iterable[Fact], indent: str = "  ") -> list[Line]:
+    """Facts, the worst first."""
+    order = {"bad": 0, "warn": 1, "ok": 2}
+    return [
+        stated(fact.state, f"{fact.label}: {fact.value}", indent)
+        for fact in sorted(facts, key=lambda fact: order[fact.state])
+    ]

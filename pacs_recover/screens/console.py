@@ -1,0 +1,235 @@
+"""The console: screens over the same functions that the command line uses."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+
+from pacs_recover.catalog import Catalog
+from pacs_recover.errors import RecoverError
+from pacs_recover.front import Following
+from pacs_recover.model import Backup, Preview
+from pacs_recover.screens.background import Background
+from pacs_recover.screens.catalog import CatalogPage
+from pacs_recover.screens.choose import ChoosePage
+from pacs_recover.screens.commands import CommandsPage
+from pacs_recover.screens.gathered import Gathered
+from pacs_recover.screens.help import HelpPage
+from pacs_recover.screens.overview import Overview
+from pacs_recover.screens.page import Page
+from pacs_recover.screens.plan import PlanPage
+from pacs_recover.screens.preview import PreviewPage
+from pacs_recover.screens.report import ReportPage
+from pacs_recover.screens.run import RunPage
+from pacs_recover.screens.runs import RunsPage
+from pacs_recover.screens.undo import UndoPage
+from pacs_recover.screens.welcome import WelcomePage
+from pacs_recover.session import Session
+from pacs_recover.sources import Source
+
+HUNG_UP = 129
+"""Exit code after the terminal went away: 128 and SIGHUP."""
+
+
+class Console(App[int], inherit_bindings=False):
+    """The application: which screen is shown, and what the screens share."""
+
+    CSS_PATH = "../app.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+p", "commands", "all", id="app.commands", tooltip="Everything that can be done here, by name"),
+        Binding("question_mark", "help", "help", id="app.help", tooltip="What this screen is, and all its keys"),
+        Binding("q", "leave", "quit", id="app.quit", tooltip="Leave the console; a run goes on without it"),
+        Binding("ctrl+q", "leave", "quit", show=False, id="app.quit_anywhere", tooltip="Leave, also while typing"),
+        Binding("ctrl+c", "no_interrupt", "", show=False, id="app.interrupt", tooltip="Says how to leave"),
+    ]
+
+    def __init__(self, opened: Session | RecoverError, guide: Mapping[str, str] | None = None, theme: str = "") -> None:
+        super().__init__()
+        self._opened = opened
+        self.guide = dict(guide or {})
+        self.gathered = Gathered()
+        self.picked: dict[str, Backup] = {}
+        self.previews: dict[Backup, Preview] = {}
+        self.background = Background(self.call_later, self.unexpected)
+        self.followings: dict[str, Following] = {}
+        self.last_words = ""
+        """What is printed after the screen is gone."""
+        self.may_make_demo = False
+        self.make_demo: Callable[[], Any] = lambda: None
+        if theme:
+            self.theme = theme
+
+    @property
+    def session(self) -> Session:
+        """What is worked on; only screens behind the first ask for it."""
+        assert isinstance(self._opened, Session)
+        return self._opened
+
+    @property
+    def place(self) -> str:
+        """The site and the host, for the bar."""
+        if not isinstance(self._opened, Session):
+            return ""
+        return f"{self._opened.site.name}@{self.host}"
+
+    @property
+    def host(self) -> str:
+        """The machine that is restored."""
+        return os.uname().nodename
+
+    @property
+    def page(self) -> Page:
+        """The screen in sight."""
+        return cast(Page, self.screen)
+
+    def on_mount(self) -> None:
+        """The first screen; a terminal that goes away ends the console and nothing else."""
+        with suppress(NotImplementedError, RuntimeError, ValueError):
+            for number in (signal.SIGHUP, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, self.hung_up)
+        self.push_screen(WelcomePage(self._opened) if isinstance(self._opened, RecoverError) else Overview())
+
+    def hung_up(self) -> None:
+        """End at once: there is nobody to say anything to."""
+        self.background.close()
+        self.exit(HUNG_UP, HUNG_UP)
+
+    def on_unmount(self) -> None:
+        """Let what is being read clean up behind itself."""
+        self.background.close()
+
+    def unexpected(self, error: BaseException) -> RecoverError:
+        """A fault of ours in words; the traceback goes to a file that is named."""
+        return RecoverError(f"something unexpected happened ({type(error).__name__})", self._write_down(error))
+
+    def _write_down(self, error: BaseException) -> str:
+        home = self._opened.state.path if isinstance(self._opened, Session) else Path()
+        text = "".join(traceback.format_exception(error))
+        for place in (home / "console.log", Path.home() / ".pacs_recover-console.log"):
+            with suppress(OSError):
+                fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+                with os.fdopen(fd, "a", errors="backslashreplace") as file:
+                    file.write(text)
+                return f"for its makers: {place}"
+        return "it could not be written down"
+
+    def gather(self) -> None:
+        """Ask every source anew, each in a thread of its own: one that hangs holds up nobody."""
+        self.previews.clear()
+        sources = self.session.sources()
+        self.gathered.expect({source.name for source in sources})
+        for source in sources:
+            self._read(source)
+
+    def _read(self, source: Source) -> None:
+        def done(part: Catalog) -> None:
+            self.gathered.add(source.name, part)
+            self._tell_gathered()
+
+        def failed(error: RecoverError) -> None:
+            self.gathered.fail(source.name, source.kind, error.message, error.hint)
+            self._tell_gathered()
+
+        self.background.start(f"source {source.name}", lambda _: self.session.read(source), done, failed)
+
+    def _tell_gathered(self) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, Page) and screen.is_mounted:
+                screen.gathered()
+
+    def pick(self, backup: Backup) -> None:
+        """Into the recovery set, or out of it."""
+        if self.picked.get(backup.component) == backup:
+            del self.picked[backup.component]
+        else:
+            self.picked[backup.component] = backup
+
+    def do(self, action: str) -> None:
+        """Do an action of the screen in sight."""
+        self.call_later(self.run_action, action, self.screen if "." not in action else None)
+
+    def show_overview(self) -> None:
+        """Back to the first screen."""
+        while len(self.screen_stack) > 2:
+            self.pop_screen()
+
+    def show_catalog(self, words: str) -> None:
+        """The backups, filtered."""
+        self.push_screen(CatalogPage(words))
+
+    def show_preview(self, backup: Backup) -> None:
+        """One backup in full."""
+        self.push_screen(PreviewPage(backup))
+
+    def choose(self, names: Iterable[str], backups: Mapping[str, Backup] | None = None) -> None:
+        """Choose a recovery set, beginning with these."""
+        self.push_screen(ChoosePage(names, backups or {}))
+
+    def show_plan(self, backups: Iterable[Backup]) -> None:
+        """Make and show a plan."""
+        self.push_screen(PlanPage(tuple(backups)))
+
+    def show_started(self, following: Following) -> None:
+        """A run that has just begun: behind it is the first screen, since what led to it is used up."""
+        self.followings[following.run.name] = following
+        self.show_overview()
+        self.push_screen(RunPage(following.run, following))
+
+    def show_run(self, run: Path) -> None:
+        """A run, followed from its first line."""
+        known = self.followings.get(run.name)
+        self.push_screen(RunPage(run, Following(run, known.process if known else None)))
+
+    def show_runs(self) -> None:
+        """Past and present runs."""
+        self.push_screen(RunsPage())
+
+    def show_report(self, run: Path) -> None:
+        """A run's report."""
+        self.push_screen(ReportPage(run))
+
+    def show_undo(self, run: Path, purpose: str) -> None:
+        """What taking a run up again would do."""
+        self.push_screen(UndoPage(run, purpose))
+
+    def open_demo(self, opened: tuple[Session, Mapping[str, str]]) -> None:
+        """Go on with a demo site."""
+        self._opened, guide = opened
+        self.guide = dict(guide)
+        self.switch_screen(Overview())
+
+    def action_commands(self) -> None:
+        """The palette of the screen in sight."""
+        if not isinstance(self.screen, CommandsPage):
+            self.push_screen(CommandsPage(self.page))
+
+    def action_help(self) -> None:
+        """The help of the screen in sight."""
+        if not isinstance(self.screen, HelpPage):
+            self.push_screen(HelpPage(self.page))
+
+    def action_no_interrupt(self) -> None:
+        """Nothing is interrupted by accident."""
+        self.page.say("q leaves the console; a run goes on without it")
+
+    def action_leave(self) -> None:
+        """Leave; of a run that goes on it is said how to find it again."""
+        running = next((name for name, known in self.followings.items() if not known.over()), "")
+        if not running and isinstance(self.screen, RunPage) and self.screen.mode() in ("LIVE RESTORE", "ROLLING BACK"):
+            running = self.screen.run.name
+        if running:
+            self.last_words = f"The run {running} goes on without this terminal.\n" + "".join(
+                f"  {what}{self.session.line(verb, running)}\n"
+                for what, verb in (("follow it:  ", "attach"), ("undo it:    ", "rollback"))
+            )
+        self.exit(0)

@@ -1,0 +1,43 @@
+"""What the sources gave so far: each is shown as soon as it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pacs_recover.catalog import Catalog, SourceState
+
+
+@dataclass
+class Gathered:
+    """The catalogs of single sources, put together."""
+
+    waiting: set[str] = field(default_factory=set)
+    """Names of sources that have not answered yet."""
+    parts: dict[str, Catalog] = field(default_factory=dict)
+    _whole: Catalog | None = None
+
+    def expect(self, names: set[str]) -> None:
+        """Begin anew: what is known of these sources stays until they answer."""
+        self.waiting = set(names)
+        self.parts = {name: part for name, part in self.parts.items() if name in names}
+        self._whole = None
+
+    def add(self, name: str, part: Catalog) -> None:
+        """A source answered."""
+        self.waiting.discard(name)
+        self.parts[name] = part
+        self._whole = None
+
+    def fail(self, name: str, kind: str, error: str, hint: str) -> None:
+        """A source could not even be asked."""
+        self.add(name, Catalog((), (SourceState(name, kind, False, error, hint),)))
+
+    @property
+    def catalog(self) -> Catalog:
+        """Everything so far, newest first."""
+        if self._whole is None:
+            backups = [backup for part in self.parts.values() for backup in part.backups]
+            backups.sort(key=lambda backup: (backup.taken_at, backup.id), reverse=True)
+            states = tuple(state for part in self.parts.values() for state in part.sources)
+            self._whole = Catalog(tuple(backups), states)
+        return self._whole

@@ -1,0 +1,149 @@
+"""The first screen: what there is to restore from, what runs, and what needs somebody."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.events import ScreenResume
+from textual.widgets import Static
+
+from pacs_recover.screens import overview_view as view
+from pacs_recover.screens.background import Task
+from pacs_recover.screens.page import Page
+from pacs_recover.session import OpenRun
+from pacs_recover.widgets.listing import Listing
+from pacs_recover.widgets.reading import Reading
+
+
+class Overview(Page):
+    """One row per component, the services, the sources, the run that has not ended."""
+
+    heading = "Overview"
+    AUTO_FOCUS = "Listing"
+    about = (
+        "One row per component: its newest usable backup, how old it is against its RPO (how old it may be). "
+        "Below: the services as they are now, the sources, the last run. A line on top says what needs somebody."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "attach", "watch", id="overview.attach", tooltip="Show the run that has not ended"),
+        Binding("enter", "open", "backups", id="overview.open", tooltip="The backups of this component"),
+        Binding("c", "catalog", "catalog", id="overview.catalog", tooltip="All backups of all sources"),
+        Binding("p", "plan", "plan", id="overview.plan", tooltip="Plan a restore of this component's newest backup"),
+        Binding("f", "full", "full", id="overview.full", tooltip="Plan a restore of config, certs and queue together"),
+        Binding("t", "runs", "runs", id="overview.runs", tooltip="Past and present runs and their reports"),
+        Binding("r", "again", "reread", id="overview.again", tooltip="Read the sources and ask the services again"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status: dict[str, Any] | None = None
+        self.runs: list[OpenRun] | None = None
+        self.needs_root = False
+        self.last: dict[str, Any] | None = None
+        self._asking: Task | None = None
+
+    def body(self) -> ComposeResult:
+        """Banner, table, the rest."""
+        yield Reading(id="banner", passive=True)
+        yield Static(view.HEAD, markup=False, classes="head")
+        yield Listing(id="components")
+        yield Reading(id="below")
+
+    def begin(self) -> None:
+        """Show what is known at once, and read."""
+        self.draw()
+        self.console.gather()
+        self.look()
+
+    def on_screen_resume(self, event: ScreenResume) -> None:
+        """A run may have ended in between."""
+        super().on_screen_resume(event)
+        if self.status is not None:
+            self.look()
+
+    def look(self) -> None:
+        """Ask for the services and the runs."""
+        if self._asking:
+            self._asking.stop()
+        found = self.console.gathered.catalog
+
+        def ask(_: Task) -> tuple[Any, ...]:
+            runs = self.session.runs()
+            return self.session.status(found), self.session.open_runs(), self.session.needs_root(), runs[:1]
+
+        self._asking = self.slow("status", ask, self.answered)
+
+    def answered(self, told: tuple[Any, ...]) -> None:
+        """Show what came."""
+        self.status, self.runs, self.needs_root, last = told
+        self.last = last[0] if last else None
+        self.draw()
+        self.refresh_bindings()
+
+    def gathered(self) -> None:
+        """Another source answered."""
+        self.look()
+        self.draw()
+
+    def draw(self) -> None:
+        """Everything on it."""
+        gathered, session = self.console.gathered, self.session
+        lines = view.rows(self.status if gathered.parts else None, gathered)
+        listing = self.query_one("#components", Listing)
+        listing.show(len(lines), lambda number, _: lines[number])
+        banner = view.banner(self.runs, session.read_only, self.needs_root, session.command)
+        box = self.query_one("#banner", Reading)
+        box.display = bool(banner)
+        box.styles.height = sum(len(line.wrapped(max(20, self.size.width - 3))) for line in banner) or 1
+        box.show(banner)
+        self.query_one("#below", Reading).show(view.below(self.status, gathered, self.last))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A run can be watched while there is one."""
+        if action == "attach":
+            return any(run.outcome != "unreadable" for run in self.runs or ())
+        return super().check_action(action, parameters)
+
+    def component(self) -> str:
+        """What the cursor stands on."""
+        return view.PARTS[self.query_one("#components", Listing).cursor]
+
+    def words(self) -> tuple[str, ...]:
+        """The same as a command."""
+        return ("status",)
+
+    def action_attach(self) -> None:
+        """Show the newest run that has not ended."""
+        run = next((run for run in self.runs or () if run.outcome != "unreadable"), None)
+        if run:
+            self.console.show_run(run.path)
+
+    def action_open(self) -> None:
+        """The backups of the component under the cursor."""
+        self.console.show_catalog(self.component())
+
+    def action_catalog(self) -> None:
+        """All backups."""
+        self.console.show_catalog("")
+
+    def action_plan(self) -> None:
+        """Choose a recovery set that begins with this component."""
+        self.console.choose(() if self.component() == "logs" else (self.component(),))
+        if self.component() == "logs":
+            self.say("logs are not restored over live ones; their backups are looked at with enter", "warn")
+
+    def action_full(self) -> None:
+        """Choose a recovery set of all three."""
+        self.console.choose(("config", "certs", "queue"))
+
+    def action_runs(self) -> None:
+        """Past and present runs."""
+        self.console.show_runs()
+
+    def action_again(self) -> None:
+        """Read everything again."""
+        self.console.gather()
+        self.look()
+        self.draw()

@@ -1,0 +1,117 @@
+"""What the overview says: freshness by component, services, sources, and the run that needs somebody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pacs_recover.catalog import SourceState
+from pacs_recover.plan import operator
+from pacs_recover.report.page import SYMBOLS
+from pacs_recover.screens.ages import minute, short_age
+from pacs_recover.screens.gathered import Gathered
+from pacs_recover.session import OpenRun
+from pacs_recover.text import count, safe
+from pacs_recover.widgets.line import LOOKS, Line, cells, stated, title
+
+PARTS = ("config", "certs", "queue", "logs")
+HEAD = " " + cells(("COMPONENT", 9), ("NEWEST BACKUP (UTC)", 19), ("AGE", 9), ("RPO", 6), ("STATE", 30))
+
+
+def rows(status: Mapping[str, Any] | None, gathered: Gathered) -> list[Line]:
+    """One line per component: its newest usable backup against the RPO."""
+    known = {row["component"]: row for row in status["components"]} if status else {}
+    return [_row(name, known.get(name), bool(gathered.waiting)) for name in PARTS]
+
+
+def _row(name: str, row: Mapping[str, Any] | None, waiting: bool) -> Line:
+    if row is None or row["taken_at"] is None:
+        verdict = "… reading the sources" if waiting or row is None else "✗ NO BACKUP that can be read"
+        state = "" if waiting or row is None else "bad"
+        rpo = row["rpo_seconds"] if row else None
+        return Line(cells((name, 9), ("-", 19), ("-", 9), (_span(rpo), 6), (verdict, 30)), "bad" if state else "")
+    late = row["state"] != "ok"
+    verdict = "! OLDER than the RPO" if late else "✓ fresh" if row["rpo_seconds"] is not None else "✓ there is one"
+    taken = minute(datetime.fromisoformat(row["taken_at"]))
+    age = short_age(row["age_seconds"])
+    text = cells((name, 9), (taken, 19), (age, 9), (_span(row["rpo_seconds"]), 6), (verdict, 30))
+    return Line(text, "warn" if late else "ok")
+
+
+def _span(seconds: float | None) -> str:
+    return "-" if seconds is None else short_age(seconds)
+
+
+def banner(runs: Sequence[OpenRun] | None, read_only: bool, needs_root: bool, command: str) -> list[Line]:
+    """What needs somebody now, and what to press."""
+    lines = [line for run in runs or () for line in _open(run, read_only)]
+    if needs_root:
+        lines.append(Line("needs root: this user can look, not restore. To restore: ", "warn", "! "))
+        lines.append(Line(f"sudo {command}", "key", "    "))
+    return lines
+
+
+def _open(run: OpenRun, read_only: bool) -> list[Line]:
+    who = f"of {safe(run.operator)}" if run.operator else "of an unknown operator"
+    by = "" if run.operator == operator() else f" {who}"
+    match run.outcome:
+        case "running":
+            return [Line(f"RUN {safe(run.name)}{by} IS GOING ON: press a to watch it", "bad", "▸ ")]
+        case "rollback_incomplete":
+            return [Line(f"RUN {safe(run.name)}{by}: ROLLBACK INCOMPLETE. Press a to see what is left", "bad", "✗ ")]
+        case "unreadable":
+            text = f"run {safe(run.name)} {who} holds this site and its journal is not yours to read: {safe(run.path)}"
+            return [Line(text, "bad", "✗ "), Line("ask them, or look with sudo", "", "    ")]
+        case _:
+            then = "to see it" if read_only else "to see it, then u to go on or b to roll back"
+            return [Line(f"RUN {safe(run.name)}{by} DID NOT END: press a {then}", "bad", "✗ ")]
+
+
+def below(status: Mapping[str, Any] | None, gathered: Gathered, last: Mapping[str, Any] | None) -> list[Line]:
+    """Services, sources and the last run."""
+    return [*services(status), Line(""), title("Sources"), *sources(gathered), *_last(last)]
+
+
+def services(status: Mapping[str, Any] | None) -> list[Line]:
+    """What the services do now."""
+    if status is None:
+        return [title("Services"), Line("asking…", "", "  … ")]
+    lines = [_service(s) for s in status["services"]]
+    return [title("Services"), *(lines or [Line("this site controls no service", "warn", "  ! ")])]
+
+
+def _service(service: Mapping[str, Any]) -> Line:
+    state = service["state"]
+    word = {"active": "runs", "stopped": "STOPPED", "failed": "FAILED", "absent": "NOT INSTALLED"}
+    said = word.get(service["activity"], service["activity"].upper())
+    return Line(f"{safe(service['name'])} {said}: {safe(service['detail'])}", LOOKS[state], f"  {SYMBOLS[state]} ")
+
+
+def sources(gathered: Gathered) -> list[Line]:
+    """Which sources answered, and why one did not."""
+    lines: list[Line] = []
+    for state in gathered.catalog.sources:
+        lines += source_lines(state, len(gathered.parts[state.name].backups) if state.name in gathered.parts else 0)
+    lines += [Line(f"{safe(name)}: reading…", "", "  … ") for name in sorted(gathered.waiting - gathered.parts.keys())]
+    return lines
+
+
+def source_lines(state: SourceState, backups: int) -> Iterable[Line]:
+    """One source; where it could not be read in whole, why and what to do."""
+    if state.ok:
+        return [stated("ok", f"{_called(state)}: {count(backups, 'backup')}")]
+    seen = f"; {count(backups, 'backup')} can be seen" if backups else ""
+    lines = [Line(f"{_called(state)} CANNOT BE READ: {state.error}{seen}", "bad", "  ✗ ")]
+    return [*lines, Line(f"next: {state.hint}", "", "    ")] if state.hint else lines
+
+
+def _called(state: SourceState) -> str:
+    return "set aside by runs" if state.kind == "aside" else f"{state.name} ({state.kind})"
+
+
+def _last(last: Mapping[str, Any] | None) -> list[Line]:
+    if last is None:
+        return []
+    parts = ", ".join(last["components"]) or "nothing"
+    return [Line(""), title("Last run"), Line(f"{safe(last['run'])}  {parts}  {last['outcome'].upper()}", "", "  ")]

@@ -1,0 +1,125 @@
+"""What a plan says before anything is changed: may it be armed, what is sent again or lost, what changes, the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pacs_recover.events import StepLine
+from pacs_recover.model import Backup
+from pacs_recover.plan import Plan
+from pacs_recover.screens.choosing import skew
+from pacs_recover.text import both_times, count, safe, seconds
+from pacs_recover.widgets.line import Line, stated, title
+
+RISKS = (
+    ("resent", "message", "would be SENT AGAIN"),
+    ("dead_lettered", "message", "past the time to live would become DEAD LETTERS"),
+    ("lost_since", "message", "arrived since and would be LOST from the queue"),
+)
+
+
+def lines(plan: Plan, pace: Mapping[str, float], read_only: bool) -> list[Line]:
+    """The whole plan."""
+    request = plan.request
+    backups = tuple(choice.backup for choice in request.choices)
+    return [
+        Line(
+            f"Plan {plan.plan_id} for {safe(request.site['name'])} on {safe(request.host)}: nothing changed yet",
+            "title",
+        ),
+        *_may_it(plan, read_only),
+        *_time(plan.steps, pace, request.rto_seconds),
+        Line(""),
+        *_risk(plan),
+        title("Recovery set"),
+        *(Line(f"{safe(b.id)}  {both_times(b.taken_at)}", "", "  • ") for b in backups),
+        *(Line(line.text, line.look, f"  {line.start}") for line in skew(backups)),
+        *(
+            stated(fact.state, f"{fact.label}: {fact.value}")
+            for fact in plan.findings
+            if _is_of_host(fact.value, backups)
+        ),
+        *_warnings(plan),
+        Line(""),
+        title("What changes"),
+        *([Line(change, "", "  • ") for change in plan.changes] or [Line("nothing", "", "  ")]),
+        Line(""),
+        title(f"Steps ({len(plan.steps)}); any failure undoes all of it"),
+        *(_step(number, step) for number, step in enumerate(plan.steps, start=1)),
+        Line(""),
+        title("What lives now is kept"),
+        Line("set aside beside it, listed in the catalog as aside; the run can be rolled back afterwards", "", "  "),
+    ]
+
+
+def _may_it(plan: Plan, read_only: bool) -> list[Line]:
+    if plan.refusals:
+        return [Line("It CANNOT be armed until what is marked ✗ below is put right", "bad", "✗ ")]
+    if read_only:
+        return [Line("READ-ONLY: this console cannot arm it", "warn", "! ")]
+    return [Line("Every backup of it was read to its end and is good. a arms it", "ok", "✓ ")]
+
+
+def _time(steps: Sequence[StepLine], pace: Mapping[str, float], rto: float) -> list[Line]:
+    whole, down = predicted(steps, pace), predicted_downtime(steps, pace)
+    if whole is None:
+        return [Line(f"RTO {seconds(rto)}; how long it takes here is unknown: no such run went well yet", "", "  ")]
+    late = whole > rto
+    text = f"about {seconds(whole)} by earlier runs, {seconds(down)} of it down; RTO {seconds(rto)}"
+    return [Line(f"{text}, which it would MISS" if late else text, "warn" if late else "", "  ")]
+
+
+def predicted(steps: Sequence[StepLine], pace: Mapping[str, float]) -> float | None:
+    """Seconds until the service answers, by how long each step took in earlier runs; None where one is unknown."""
+    before = [step for step in steps if step.phase != "soak" and step.kind != "ask"]
+    return sum(pace[step.title] for step in before) if all(step.title in pace for step in before) else None
+
+
+def predicted_downtime(steps: Sequence[StepLine], pace: Mapping[str, float]) -> float | None:
+    """Of these, the seconds from the stop to the answer."""
+    phases = [step.phase for step in steps]
+    if "down" not in phases or "up" not in phases:
+        return None
+    return predicted(steps[phases.index("down") : phases.index("up") + 1], pace)
+
+
+def _risk(plan: Plan) -> list[Line]:
+    if plan.replay is None:
+        return []
+    found = []
+    for key, noun, what in RISKS:
+        number = plan.replay.get(key)
+        if number is None:
+            found.append(Line(f"UNKNOWN how many {noun}s {what}", "bad", "  ✗ "))
+        elif number:
+            found.append(Line(f"{count(number, noun)} {what}", "bad", "  ✗ "))
+    if not found:
+        found.append(Line("no message would be sent again, none would be lost", "ok", "  ✓ "))
+    asked = [Line("the run asks you to accept this before it stops the service", "", "    ")] if _is_asked(plan) else []
+    return [title("Replay risk: patients' messages"), *found, *asked, Line("")]
+
+
+def _is_asked(plan: Plan) -> bool:
+    return bool(plan.request.questions)
+
+
+def _is_of_host(value: str, backups: Sequence[Backup]) -> bool:
+    """Whether a finding is not one that the recovery set tells already."""
+    from pacs_recover.plan import set_findings
+
+    return value not in {fact.value for fact in set_findings(backups)}
+
+
+def _warnings(plan: Plan) -> list[Line]:
+    found = [
+        stated(fact.state, f"{name}: {fact.label}: {fact.value}")
+        for name, preview in plan.previews.items()
+        for fact in preview.facts
+        if fact.state != "ok"
+    ]
+    return [Line(""), title("Read in the backups"), *found] if found else []
+
+
+def _step(number: int, step: StepLine) -> Line:
+    kind = {"do": "", "check": "check: ", "ask": "ASKS YOU: "}[step.kind]
+    return Line(f"{kind}{step.title}", "key" if step.kind == "ask" else "", f"  {number:2}. ")

@@ -1,0 +1,185 @@
+"""What a run shows: its checklist, its clock against the RTO, the evidence, the question, the rollback."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pacs_recover.events import Asked, StepLine
+from pacs_recover.report import Report, headline
+from pacs_recover.report.contract import EffectReport, StepReport
+from pacs_recover.report.page import SYMBOLS
+from pacs_recover.text import both_times, safe, seconds
+from pacs_recover.widgets.line import LOOKS, Line, cells, stated, title
+
+OVER = ("restored", "failed_untouched", "rolled_back", "interrupted", "closed")
+SOON = 0.8
+"""Share of the RTO from which a projected end is amber."""
+
+
+def head(report: Report) -> Line:
+    """What it is and how it stands, in one line."""
+    parts = ", ".join(report.components) or "unknown parts"
+    match report.outcome:
+        case "running":
+            what = "ROLLING BACK" if report.going_back else "RESTORING"
+            return Line(f"{what} {parts} - run {safe(report.run)}", "key")
+        case "restored" | "closed":
+            return Line(headline(report), "ok", "✓ ")
+        case "unfinished":
+            return Line(f"NOBODY WORKS ON THIS RUN and it has not ended - run {safe(report.run)}", "bad", "✗ ")
+        case _:
+            return Line(headline(report), "bad", "✗ ")
+
+
+def checklist(report: Report) -> list[Line]:
+    """A row per step; once it fails, below them a row per change and whether it is undone."""
+    number = len(str(len(report.steps)))
+    rows = [_step(place, step, number) for place, step in enumerate(report.steps, start=1)]
+    if not report.going_back:
+        return rows
+    changes = [_change(effect) for effect in reversed(report.effects)]
+    return [*rows, title(" Rollback, newest change first:"), *(changes or [Line(" nothing had been changed", "ok")])]
+
+
+def _step(place: int, step: StepReport, wide: int) -> Line:
+    took = "" if step.seconds is None or step.state in ("running", "waiting") else seconds(step.seconds)
+    over = step.budget_seconds is not None and step.seconds is not None and step.seconds > step.budget_seconds
+    state = f"{SYMBOLS[step.state]} {step.state}"
+    text = cells((f"{place:{wide}}", wide), (state, 9), (took.rjust(6), 6), (step.title, 200))
+    return Line(f" {text}" + (" (over its budget)" if over else ""), LOOKS.get(step.state, ""))
+
+
+def _change(effect: EffectReport) -> Line:
+    words = {"made": ("·", "to undo", ""), "undone": ("↶", "undone", "ok"), "failed": ("✗", "NOT UNDONE", "bad")}
+    symbol, word, look = words[effect.state]
+    evidence = f": {effect.evidence}" if effect.evidence and effect.state == "failed" else ""
+    return Line(f"   {cells((f'{symbol} {word}', 12), (effect.title + evidence, 200))}", look)  # type: ignore[arg-type]
+
+
+def current(report: Report) -> int:
+    """The row that matters now: of the rollback the change that is next, else the step that runs or failed."""
+    if report.going_back:
+        left = [place for place, effect in enumerate(reversed(report.effects)) if effect.state == "made"]
+        last = len(report.steps) + len(report.effects)
+        return len(report.steps) + 1 + left[0] if left else last
+    states = [step.state for step in report.steps]
+    for state in ("running", "failed", "cut"):
+        if state in states:
+            return states.index(state)
+    passed = [place for place, state in enumerate(states) if state == "passed"]
+    return passed[-1] if passed else 0
+
+
+def clock(report: Report, pace: Mapping[str, float], steps: Sequence[StepLine]) -> Line:
+    """Time against the RTO with the projected end: amber before it is missed, red when it is."""
+    rto, so_far = report.rto_seconds, report.total_seconds
+    if report.outcome != "running":
+        took = report.recovery_seconds if report.recovery_seconds is not None else so_far
+        return Line(f"took {seconds(took)} of RTO {_rto(rto)}; down for {seconds(report.downtime_seconds)}")
+    if report.recovery_seconds is not None:
+        text = (
+            f"answering since {seconds(report.recovery_seconds)} of RTO {_rto(rto)}; soak {whole(report.soak_seconds)}"
+        )
+        return Line(text, "ok")
+    text = f"{whole(so_far)} of RTO {_rto(rto)}" + _step_time(report)
+    if rto is None or report.going_back:
+        return Line(text)
+    if so_far > rto:
+        return Line(f"{text}; RTO MISSED by {whole(so_far - rto)}", "bad", "✗ ")
+    end = projected(report, pace, steps)
+    if end is None:
+        return Line(f"{text}; end unknown", "warn" if so_far > SOON * rto else "")
+    return _projected(text, end, rto)
+
+
+def _projected(text: str, end: float, rto: float) -> Line:
+    if end > rto:
+        return Line(f"{text}; will be MISSED, ends at {whole(end)}", "warn", "! ")
+    if end > SOON * rto:
+        return Line(f"{text}; CLOSE, ends at {whole(end)}", "warn", "! ")
+    return Line(f"{text}; ends at about {whole(end)}", "ok")
+
+
+def _step_time(report: Report) -> str:
+    running = [(place, step) for place, step in enumerate(report.steps, start=1) if step.state == "running"]
+    return f"; step {running[0][0]} of {len(report.steps)} {whole(running[0][1].seconds or 0)}" if running else ""
+
+
+def projected(report: Report, pace: Mapping[str, float], steps: Sequence[StepLine]) -> float | None:
+    """Seconds from the start at which it will answer, by how long the steps that are left took in earlier runs."""
+    left = 0.0
+    for line, step in zip(steps, report.steps, strict=False):
+        if line.phase == "soak" or step.state == "passed" or line.kind == "ask":
+            continue
+        if line.title not in pace:
+            return None
+        spent = step.seconds or 0.0 if step.state == "running" else 0.0
+        left += max(0.0, pace[line.title] - spent)
+    return report.total_seconds + left
+
+
+def whole(value: float) -> str:
+    """Seconds that tick: ``7 s``, ``1:07``."""
+    return seconds(float(int(value))) if value >= 10 else f"{int(value)} s"
+
+
+def _rto(rto: float | None) -> str:
+    return "unknown" if rto is None else seconds(rto)
+
+
+def evidence(report: Report, row: int) -> list[Line]:
+    """What was seen of the step or the change under the cursor."""
+    if row < len(report.steps):
+        step = report.steps[row]
+        budget = f" (budget {seconds(step.budget_seconds)})" if step.budget_seconds is not None else ""
+        said = step.evidence or {"waiting": "not begun", "running": "working…"}.get(step.state, "no evidence")
+        return [
+            Line(f"{step.title}{budget}", "title"),
+            Line(said, LOOKS.get(step.state, "") if step.state == "failed" else ""),
+        ]
+    changes = list(reversed(report.effects))
+    place = row - len(report.steps) - 1
+    if 0 <= place < len(changes):
+        return [Line(changes[place].title, "title"), Line(changes[place].evidence or changes[place].state)]
+    return _why(report)
+
+
+def _why(report: Report) -> list[Line]:
+    failed = report.failure
+    if failed is None:
+        return [Line("Somebody asked for the rollback", "title")]
+    lines = [Line(f"Failed: {failed.title or 'between two steps'}", "title"), Line(failed.evidence, "bad")]
+    return [*lines, Line(f"next: {failed.hint}")] if failed.hint else lines
+
+
+def question(asked: Asked) -> list[Line]:
+    """The question and how it is answered."""
+    return [
+        Line(f"QUESTION: {asked.title}", "bad", "? "),
+        Line(asked.evidence, "title", "  "),
+        Line(
+            f"Press A to ACCEPT and go on, D to DECLINE (then nothing is changed). By {both_times(asked.deadline)}",
+            "",
+            "  ",
+        ),
+    ]
+
+
+def ending(report: Report) -> list[Line]:
+    """What is to be done after the end."""
+    lines = [Line(report.reason, "", "  ")] if report.reason and report.outcome != "restored" else []
+    if report.left:
+        lines += [Line("A PERSON HAS TO, in this order:", "bad")]
+        lines += [Line(what, "", f"  {number}. ") for number, what in enumerate(report.left, start=1)]
+    return lines
+
+
+def gone(words: str, untouched: bool) -> list[Line]:
+    """The worker is gone without an end."""
+    what = "nothing had been changed" if untouched else "the site may be half changed"
+    return [Line(f"its worker is gone: {words or 'without a word'}; {what}", "bad", "✗ ")]
+
+
+def now_pending(report: Report) -> list[Line]:
+    """Which changes are in force, for an unfinished run."""
+    return [stated("warn", effect.title) for effect in report.effects if effect.state == "made"]

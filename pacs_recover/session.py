@@ -1,0 +1,252 @@
+"""What a console works on: a site, its state directory, and whether anything may be changed.
+
+Everything here may take its time (a dead share, a large backup), so a front end calls it from a thread of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pacs_recover import catalog, front, looks, report, rolling_back, site
+from pacs_recover import plan as plans
+from pacs_recover.catalog import Catalog
+from pacs_recover.components import Comparison, component, read_backup
+from pacs_recover.errors import BadBackup, Interrupted, RecoverError, Refused, SourceError, UsageError
+from pacs_recover.events import Request
+from pacs_recover.front import Following
+from pacs_recover.jobs import live_paths, opener
+from pacs_recover.journal import is_written, read
+from pacs_recover.model import Amount, Backup, Fact, Preview
+from pacs_recover.plan import Plan
+from pacs_recover.report import Report
+from pacs_recover.runs import is_finished
+from pacs_recover.site import Site
+from pacs_recover.sources import Source, sources_of
+from pacs_recover.sources.file import FileSource
+from pacs_recover.state import JOURNAL, State, default_place
+from pacs_recover.text import safe
+
+REMEMBERED = 20
+"""Runs that are looked through for how long a step takes here."""
+
+
+class NoSite(UsageError):
+    """There is no site file and nothing of PACS Bridge in the usual places."""
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """A run that is going on, or that has not ended: nothing else may change the site."""
+
+    path: Path
+    operator: str
+    outcome: str
+    """``running``, ``unfinished``, ``rollback_incomplete``, or ``unreadable`` where its journal is not ours to read."""
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.path.name
+
+
+@dataclass
+class Session:
+    """One console's site, state directory and permission."""
+
+    site: Site
+    state: State
+    read_only: bool = False
+    command: str = "pacs-recover"
+    """How the same site is named on a command line."""
+
+    def now(self) -> datetime:
+        """The time, UTC."""
+        return datetime.now(UTC)
+
+    def sources(self) -> tuple[Source, ...]:
+        """The places that hold backups."""
+        every = sources_of(self.site, self.state.journals())
+        return tuple(source for source in every if source.kind != FileSource.kind)
+
+    def read(self, source: Source) -> Catalog:
+        """What one source holds; a fault is in its state."""
+        return catalog.read([source])
+
+    def status(self, found: Catalog) -> dict[str, Any]:
+        """Freshness of these backups, and the services."""
+        return looks.status(self.site, found, self.state)
+
+    def open_runs(self) -> list[OpenRun]:
+        """Runs of this site that have not ended, newest first: ours, and others' by the marks beside the live paths."""
+        own = {run: _open_run(run, "") for run in front.unfinished(self.state)}
+        for mark in front.marks(_request(self.site)):
+            journal = Path(mark.journal)
+            if not mark.finished and not is_finished(journal):
+                own[journal.parent] = _open_run(journal.parent, mark.operator)
+        return sorted(own.values(), key=lambda run: run.name, reverse=True)
+
+    def needs_root(self) -> bool:
+        """Whether this user can look but not restore."""
+        return any(fact.label == "rights" for fact in plans.host_findings(self.site, ()))
+
+    def preview(self, backup: Backup, stopping: Callable[[], bool], amount: Callable[[Amount], None]) -> Preview:
+        """Read a backup to its end and say what it is. SourceError; Interrupted where it was told to stop."""
+        with self.state.scratch() as scratch:
+            into = scratch / "content"
+            into.mkdir(mode=0o700)
+            part, look = component(backup.component), looks.look(self.site)
+            try:
+                with opener(self.site, self.state.journals(), scratch)(backup) as raw:
+                    done = _exhaust(read_backup(part, backup, raw, into, look), stopping, amount)
+                seen = part.preview(into, look)
+            except BadBackup as error:
+                why = f"{error.message} ({error.hint})" if error.hint else error.message
+                return Preview((Fact("damaged", why, "bad"),))
+        whole = Fact("read to its end", f"{done.content:,} bytes unpacked, SHA-256 {done.sha256[:16]}")
+        return msgspec.structs.replace(seen, facts=(whole, *seen.facts))
+
+    def compare(self, backup: Backup) -> Comparison:
+        """What restoring a backup would change. BadBackup, SourceError."""
+        return looks.compare(self.site, backup, self.state)
+
+    def plan(self, backups: Sequence[Backup]) -> Plan:
+        """Read these backups, judge them, compare them with what lives; the plan is kept so that it can be armed."""
+        made = plans.make(self.site, backups, self.state)
+        if not self.read_only and not made.refusals:
+            plans.save(made, self.state)
+        return made
+
+    def arm(self, plan: Plan, typed: str) -> Following:
+        """Start this very plan. Refused unless the site's name was typed and nothing changed since it was made."""
+        self.must_write("a restore")
+        must_be_name(typed, str(plan.request.site["name"]))
+        if plan.refusals:
+            raise Refused("; ".join(f"{fact.label}: {fact.value}" for fact in plan.refusals), "put that right first")
+        saved = plans.load(plan.plan_id, self.state)
+        plans.refuse_stale(saved, plans.inputs_now(saved, self.site, self.state))
+        return front.start(saved, self.state, assume_yes=False)
+
+    def undo_plan(self, run: Path) -> list[str]:
+        """What rolling back a run would undo, and what arrived since it. RecoverError."""
+        events, _ = read(run / JOURNAL)
+        if rolling_back.is_restored(events):
+            return rolling_back.make(run.name, events, self.state).lines()
+        made = [effect.title for effect in report.fold(events).effects if effect.state != "undone"]
+        return [f"ROLLBACK of the unfinished run {run.name}", *(f"  undo: {text}" for text in reversed(made))] + (
+            [] if made else ["  it changed nothing: it is only ended"]
+        )
+
+    def take_up(self, run: Path, purpose: str, typed: str) -> Following:
+        """Roll a run back or go on with it. Refused unless the site's name was typed."""
+        self.must_write(f"a {purpose}")
+        must_be_name(typed, self.site.name)
+        started = front.take_up(run, "resume" if purpose == "resume" else "rollback")
+        return Following(run, started.process)
+
+    def close(self, run: Path, why: str) -> None:
+        """End an unfinished run that a person put right by hand. Refused."""
+        self.must_write("closing a run")
+        front.close(run, why)
+
+    def must_write(self, what: str) -> None:
+        """Refused where the operator said that nothing may be changed."""
+        if self.read_only:
+            raise Refused(f"{what} changes things, and this console is READ-ONLY", "start it without --read-only")
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Past and present runs, newest first, each with its directory under ``path``."""
+        return [{**_summary(run), "path": run} for run in self.state.runs()]
+
+    def report(self, run: Path) -> Report:
+        """A run's report as far as it has come. SourceError."""
+        return looks.report_of(run)
+
+    def pace(self) -> dict[str, float]:
+        """How many seconds each step took here when it last went well, by its title."""
+        found: dict[str, float] = {}
+        for run in reversed(self.state.runs()[:REMEMBERED]):
+            try:
+                told = looks.report_of(run)
+            except RecoverError:
+                continue
+            if told.outcome == "restored":
+                found |= {step.title: step.seconds for step in told.steps if step.seconds is not None}
+        return found
+
+    def line(self, *words: str) -> str:
+        """The command line that does the same."""
+        return " ".join([self.command, *map(shlex.quote, words)])
+
+
+def must_be_name(typed: str, name: str) -> None:
+    """Refused where what was typed is not the site's name."""
+    if typed.strip() != name:
+        raise Refused("not armed: that is not the site's name; nothing was changed", f"the name is {safe(name)}")
+
+
+def open_session(site_option: Path | None, state_option: Path | None, read_only: bool) -> Session:
+    """The session of a command line's options. UsageError; NoSite where there is nothing to work on."""
+    found = site.find(site_option, os.environ)
+    loaded = found.load()
+    if found.path is None and not any(place.exists() for place in _usual_places(loaded)):
+        raise NoSite(
+            "there is no site file, and nothing of PACS Bridge in the usual places",
+            f"looked for {site.finding.USUAL} and {', '.join(map(str, _usual_places(loaded)))}",
+        )
+    named = (("--site", site_option), ("--state", state_option))
+    words = ["pacs-recover", *(word for option, path in named if path for word in (option, str(path)))]
+    command = " ".join(map(shlex.quote, [*words, *(["--read-only"] if read_only else [])]))
+    return Session(loaded, State(state_option or default_place()), read_only, command)
+
+
+def _usual_places(of: Site) -> tuple[Path, ...]:
+    return (of.live.config, of.live.queue, *(config.path for config in of.sources))
+
+
+def _exhaust(work: Any, stopping: Callable[[], bool], amount: Callable[[Amount], None]) -> Any:
+    while True:
+        if stopping():
+            work.close()
+            raise Interrupted("it is not read any further", "")
+        try:
+            amount(next(work))
+        except StopIteration as stop:
+            return stop.value
+
+
+def _request(of: Site) -> Request:
+    """As much of a request as the lock's marks are found by."""
+    return Request(
+        run="", plan_id="", site={}, components=(), choices=(), live=live_paths(of), rto_seconds=0, operator="", host=""
+    )
+
+
+def _open_run(run: Path, operator: str) -> OpenRun:
+    try:
+        told = looks.report_of(run)
+    except (SourceError, OSError):
+        held = "running" if _held(run / JOURNAL) else "unreadable"
+        return OpenRun(run, operator, held)
+    return OpenRun(run, told.operator or operator, told.outcome)
+
+
+def _held(journal: Path) -> bool:
+    try:
+        return is_written(journal)
+    except OSError:
+        return False
+
+
+def _summary(run: Path) -> dict[str, Any]:
+    try:
+        return looks.run_summary(run)
+    except RecoverError as error:
+        return {"run": run.name, "outcome": "unreadable", "components": [], "started_at": None, "error": error.message}

@@ -1,0 +1,81 @@
+"""A page of text, of any length, wrapped to the window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from rich.style import Style
+from textual.binding import Binding, BindingType
+from textual.events import Resize
+
+from pacs_recover.text import safe
+from pacs_recover.widgets.line import LONGEST, Line
+from pacs_recover.widgets.scrolled import STYLES, Scrolled
+
+
+class Reading(Scrolled, inherit_bindings=False):
+    """Lines that are read; the keys scroll."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "scroll(-1)", "up", show=False, id="page.up", tooltip="A line up"),
+        Binding("down,j", "scroll(1)", "down", show=False, id="page.down", tooltip="A line down"),
+        Binding("pageup,ctrl+b", "leaf(-1)", "page up", show=False, id="page.page_up", tooltip="A page up"),
+        Binding("pagedown,space,ctrl+f", "leaf(1)", "page down", show=False, id="page.page_down", tooltip="A page on"),
+        Binding("home,g", "edge(0)", "top", show=False, id="page.top", tooltip="The first line"),
+        Binding("end,G", "edge(1)", "end", show=False, id="page.end", tooltip="The last line"),
+    ]
+
+    def __init__(self, lines: Sequence[Line] = (), *, id: str | None = None, passive: bool = False) -> None:
+        super().__init__(id=id)
+        self.can_focus = not passive
+        self.lines: tuple[Line, ...] = tuple(lines)
+        self._rows: list[tuple[str, str]] = []
+        self._width = 0
+
+    def show(self, lines: Sequence[Line], *, top: bool = False) -> None:
+        """Show other lines; what stays the same is not drawn again."""
+        if tuple(lines) != self.lines:
+            self.lines = tuple(lines)
+            self._lay_out()
+        if top:
+            self.go(0)
+
+    def _lay_out(self) -> None:
+        width = self.scrollable_content_region.width
+        if not width:
+            return
+        before, self._width = self._rows, width
+        self._rows = [(row, line.look) for line in self.lines for row in line.wrapped(width)]
+        if len(before) == len(self._rows):
+            for number, (old, new) in enumerate(zip(before, self._rows, strict=True)):
+                if old != new:
+                    self.refresh_line(number)
+        else:
+            self.resize_rows(len(self._rows))
+            self.refresh()
+
+    def row(self, number: int, _: int) -> tuple[str, Style]:
+        """One wrapped row."""
+        if number >= len(self._rows):
+            return "", STYLES[""]
+        text, look = self._rows[number]
+        return safe(text, LONGEST), STYLES[look]
+
+    def on_resize(self, _: Resize) -> None:
+        """Wrap again where the width changed."""
+        if self.scrollable_content_region.width != self._width:
+            self._rows = []
+            self._lay_out()
+
+    def action_scroll(self, by: int) -> None:
+        """A line up or down."""
+        self.go(self.scroll_offset.y + by)
+
+    def action_leaf(self, by: int) -> None:
+        """A screenful up or down."""
+        self.go(self.scroll_offset.y + by * max(1, self.scrollable_content_region.height - 1))
+
+    def action_edge(self, end: int) -> None:
+        """The first or the last screenful."""
+        self.go(len(self._rows) if end else 0)
