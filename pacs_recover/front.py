@@ -102,13 +102,28 @@ class Following:
         """The run's exit code; 4 where its worker is gone without an end: a person is needed."""
         return self.ended.exit_code if self.ended else 4
 
+    def refusal(self) -> RecoverError | None:
+        """Why the worker that was started here did not even begin."""
+        if self.ended is not None or self.process is None or not self.process.poll():
+            return None
+        try:
+            said = msgspec.json.decode(self._last_line(), type=worker.Refusal)
+        except msgspec.DecodeError:
+            return None
+        error = RecoverError(said.message, said.hint)
+        error.exit_code = said.exit_code
+        return error
+
     def last_words(self) -> str:
         """The last line of the worker's own log, where it fell over before it could write a journal."""
+        return safe(self._last_line(), 300)
+
+    def _last_line(self) -> str:
         try:
             lines = (self.run / worker.LOG).read_text(errors="replace").strip().splitlines()
         except OSError:
             return ""
-        return safe(lines[-1], 300) if lines else ""
+        return lines[-1] if lines else ""
 
 
 def start(plan: Plan, state: State, *, assume_yes: bool) -> Following:
@@ -140,6 +155,12 @@ def refuse_busy(request: Request) -> None:
                 f"run {mark.run} of {safe(mark.operator)} {how}",
                 f"pacs-recover --state {home} attach {mark.run} (or rollback, resume, close --why)",
             )
+
+
+def refuse_newer(request: Request, run: str) -> None:
+    """Refused early where another run changed this site later; the worker looks again under the lock."""
+    for mark in marks(request):
+        worker.refuse_mark(mark, run)
 
 
 def marks(request: Request) -> list[lock.Mark]:

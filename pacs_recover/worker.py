@@ -94,6 +94,9 @@ def main(argv: list[str]) -> int:
         if purpose == "restore":
             return restore(run, stop)
         return take_up(run, "resume" if purpose == "resume" else "rollback", argv[2] if len(argv) > 2 else "", stop)
+    except RecoverError as error:  # nothing was journalled of it: the front end finds it as the last line of the log
+        os.write(2, msgspec.json.encode(Refusal(*engine.told(error))) + b"\n")
+        return error.exit_code
     finally:
         for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):  # Python drops its handlers before it ends
             signal.signal(ignored, signal.SIG_IGN)

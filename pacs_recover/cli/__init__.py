@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
 from pacs_recover import __version__
-from pacs_recover.errors import UsageError
+from pacs_recover.errors import Interrupted, RecoverError, UsageError
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,7 +34,7 @@ def cli(click_context: click.Context, site: Path | None, state: Path | None, rea
 
 
 def _add_commands() -> None:
-    from pacs_recover.cli import demo, looking, restoring
+    from pacs_recover.cli import demo, looking, restoring, runs
 
     for command in (
         demo.demo,
@@ -45,12 +46,12 @@ def _add_commands() -> None:
         looking.status,
         restoring.show_plan,
         restoring.restore,
-        restoring.show_runs,
-        restoring.attach,
-        restoring.resume,
-        restoring.rollback,
-        restoring.close,
-        restoring.show_report,
+        runs.show_runs,
+        runs.attach,
+        runs.resume,
+        runs.rollback,
+        runs.close,
+        runs.show_report,
     ):
         cli.add_command(command)
 
@@ -66,14 +67,17 @@ def main(argv: list[str] | None = None) -> None:
     except click.ClickException as problem:
         _usage(problem, "--json" in words)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("\ninterrupted: nothing was changed", err=True)
-        sys.exit(130)
+        _tell(Interrupted("interrupted: nothing was changed"), "--json" in words)
 
 
-def _usage(problem: click.ClickException, as_json: bool) -> None:
-    from pacs_recover.cli import output
-
+def _usage(problem: click.ClickException, as_json: bool) -> NoReturn:
     context = getattr(problem, "ctx", None)
     hint = f"see: {context.command_path} --help" if context else "see: pacs-recover --help"
-    output.error(UsageError(problem.format_message(), hint), as_json)
-    sys.exit(2)
+    _tell(UsageError(problem.format_message(), hint), as_json)
+
+
+def _tell(problem: RecoverError, as_json: bool) -> NoReturn:
+    from pacs_recover.cli import output
+
+    output.error(problem, as_json)
+    sys.exit(problem.exit_code)

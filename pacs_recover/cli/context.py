@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from pathlib import Path
+from shlex import quote
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -41,6 +42,12 @@ class Context:
         """The state directory; looking works where it does not exist."""
         return State(self.state_option or default_place())
 
+    @property
+    def program(self) -> str:
+        """How this program is called again with the same site and state directory."""
+        site_option = f" --site {quote(str(self.site_option))}" if self.site_option else ""
+        return f"pacs-recover{site_option}{_state_option(self.state)}"
+
     def catalog(self, component: str | None = None, source: str | None = None) -> Catalog:
         """Every backup that can be seen now."""
         return catalog.read(sources_of(self.site, self.state.journals()), component, source)
@@ -49,6 +56,15 @@ class Context:
         """Refused where the operator said that nothing may be changed."""
         if self.read_only:
             raise Refused(f"{what} changes things, and this is --read-only", "leave --read-only out to do it")
+
+
+def _state_option(state: State) -> str:
+    return "" if state.path == default_place() else f" --state {quote(str(state.path))}"
+
+
+def program_for(run: Path) -> str:
+    """How this program is called for a run: with its state directory, where that is not the usual one."""
+    return f"pacs-recover{_state_option(State(run.parent.parent))}"
 
 
 def interactive() -> bool:
@@ -64,8 +80,11 @@ def json_option(function: F) -> F:
 
 
 def leave(code: int) -> NoReturn:
-    """End with an exit code of the contract."""
-    sys.stdout.flush()
+    """End with an exit code of the contract, also where nobody reads the output to its end (``| head``)."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     raise SystemExit(code)
 
 
@@ -75,15 +94,16 @@ def guarded(function: F) -> F:
     @wraps(function)
     def command(*args: Any, **options: Any) -> Any:
         try:
-            return function(*args, **options)
+            function(*args, **options)
         except RecoverError as problem:
             output.error(problem, bool(options.get("as_json")))
             leave(problem.exit_code)
+        except BrokenPipeError:
+            leave(0)
         except OSError as problem:
-            if isinstance(problem, BrokenPipeError):
-                raise
             where = f": {problem.filename}" if problem.filename else ""
             output.error(RecoverError(f"{problem.strerror or problem}{where}", ""), bool(options.get("as_json")))
             leave(1)
+        leave(0)
 
     return command  # type: ignore[return-value]

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 @click.pass_obj
 @guarded
 def demo(context: Context, directory: Path | None) -> None:
-    """Make a small real site under DIRECTORY (default: a temporary one), restore it once well and once badly.
+    """Make a small real site and restore it, well and badly.
 
-    Prints both reports. Exit status: 0 only if the first restore passed and the second rolled back by itself.
+    Under DIRECTORY, which stays (default: a temporary one, which does not). Prints both reports. Exit
+    status: 0 only if the first restore passed and the second rolled back by itself.
     """
     context.must_write("demo")
     with _place(directory) as place:
@@ -59,7 +60,9 @@ def _show(made: DemoSite) -> bool:
     try:
         good = tuple(made.good[name] for name in ("config", "certs", "queue"))
         before = _restore(made, good, "1. A restore that passes: configuration, certificates and queue", "restored")
-        after = _restore(made, (made.fails_in_soak,), "2. A restore whose service dies a second after its start", "rolled_back")
+        after = _restore(
+            made, (made.fails_in_soak,), "2. A restore whose service dies a second after its start", "rolled_back"
+        )
     finally:
         subprocess.run(made.stop, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
     for what, went in (("restore", before), ("rollback", after)):

@@ -1,84 +1,185 @@
-"""Following a run in a terminal or a pipe: one line an event, questions inline, ctrl-c detaches."""
+"""Following a run in a terminal or a pipe: one line a step, questions inline, ctrl-c detaches."""
 
 from __future__ import annotations
 
 import select
+import signal
 import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
+import msgspec
 
 from pacs_recover import looks, report
 from pacs_recover.cli import output
-from pacs_recover.cli.context import interactive, leave
+from pacs_recover.cli.context import interactive, leave, program_for
 from pacs_recover.errors import RecoverError
-from pacs_recover.events import AnyEvent, Asked
-from pacs_recover.front import Following
+from pacs_recover.events import AnyEvent, Asked, Began, Effect, Ended, Failed, Progress, Sealed, Undone
+from pacs_recover.front import PATIENCE, Following
 from pacs_recover.plan import operator
 from pacs_recover.state import JOURNAL
 
 DETACHED = 7
 """Exit code: the run goes on without this front end."""
+INDENT = " " * 11
+"""Before evidence, which goes under its title."""
 
 
-def follow(following: Following, as_json: bool) -> int:
-    """Show a run until it ends; the run's exit code, or 7 where the operator left it."""
-    telling = Telling(following, as_json)
+def end(start: Callable[[], Following], as_json: bool, *, ok: tuple[str, ...] = ()) -> None:
+    """Start and follow a run; leave with its exit code, or 0 where its outcome is one that was asked for (``ok``)."""
+    with _detaching() as asked:
+        following = start()
+        code = follow(following, as_json, asked)
+    if code != DETACHED and following.ended and following.ended.outcome in ok:
+        code = 0
+    leave(code)
+
+
+@contextmanager
+def _detaching() -> Iterator[Callable[[], bool]]:
+    """Ctrl-c is noted instead of raised: from the start on, it must never look as if nothing was changed."""
+    seen: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
     try:
-        for event in following.events():
-            telling.tell(event)
-    except KeyboardInterrupt:
-        return detached(following.run, as_json)
-    return finished(following, as_json)
+        yield lambda: bool(seen)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def follow(following: Following, as_json: bool, detaching: Callable[[], bool] = lambda: False) -> int:
+    """Show a run until it ends; the run's exit code, or 7 where the operator or the reader of the output left it."""
+    telling = Telling(following, as_json, detaching)
+    try:
+        telling.until_over()
+        return finished(following, as_json) if not detaching() else detached(following.run, as_json)
+    except BrokenPipeError:
+        with suppress(OSError):
+            return detached(following.run, False)
+        return DETACHED
 
 
 class Telling:
     """Prints events; asks what is asked."""
 
-    def __init__(self, following: Following, as_json: bool) -> None:
+    def __init__(self, following: Following, as_json: bool, detaching: Callable[[], bool]) -> None:
         self.following = following
         self.as_json = as_json
+        self.detaching = detaching
         self.teller = report.Teller()
+        self._passing = False
+        """Whether the last line on the terminal says what is being done, and is written over by the next."""
+
+    def until_over(self) -> None:
+        """Tell every event as it comes, until the run ends, its worker is gone, or the operator leaves."""
+        while not self.detaching():
+            gone = self.following.over()
+            fresh = self.following.more()
+            for event in fresh:
+                self.tell(event)
+            if gone and not fresh:
+                return
+            if not fresh:
+                time.sleep(PATIENCE)
 
     def tell(self, event: AnyEvent) -> None:
         """Print one event and answer a question where a person is there to answer it."""
         if self.as_json:
             output.line(report.line_json(event))
-        elif text := self.teller.line(event):
-            output.say(text)
+        else:
+            self._tell_text(event)
         if isinstance(event, Asked) and interactive() and self.following.question is event:
             self._ask(event)
 
+    def _tell_text(self, event: AnyEvent) -> None:
+        """What passed in one line (its evidence is in the report); all else with what is said of it."""
+        head = self.teller.line(_bare(event))
+        if isinstance(event, Began | Progress):
+            self._pass_by(head)
+        elif not isinstance(event, Sealed | Effect):
+            self._tell_whole(event, head)
+
+    def _tell_whole(self, event: AnyEvent, head: str) -> None:
+        self._clear()
+        if len(head) > output.width():
+            output.paragraph(head[len(INDENT) :], head[: len(INDENT)], err=True)
+        else:
+            click.echo(head, err=True)
+        for text in _details(event):
+            output.paragraph(text, INDENT, err=True)
+
+    def _pass_by(self, text: str) -> None:
+        """On a terminal, what is being done now, until the next line; nothing in a pipe."""
+        if sys.stderr.isatty():
+            self._clear()
+            click.echo(text[: output.width() - 1], err=True, nl=False)
+            self._passing = True
+
+    def _clear(self) -> None:
+        if self._passing:
+            click.echo("\r\033[K", err=True, nl=False)
+            self._passing = False
+
     def _ask(self, asked: Asked) -> None:
         """Wait for a line from the terminal, but no longer than the question is open."""
+        with suppress(termios.error):
+            termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before the question does not answer it
         click.echo("  Go on? Type yes or no: ", err=True, nl=False)
-        while self.following.question is asked and not self.following.over():
-            ready, _, _ = select.select([sys.stdin], [], [], 0.3)
+        while self.following.question is asked and not self.following.over() and not self.detaching():
+            ready, _, _ = select.select([sys.stdin], [], [], PATIENCE)
             if ready:
-                yes = sys.stdin.readline().strip().lower() in ("y", "yes")
-                try:
-                    self.following.answer(yes, operator())
-                except RecoverError as problem:
-                    output.error(problem, False)
-                return
+                self._answer(sys.stdin.readline())
+                break
             for event in self.following.more():
+                click.echo(err=True)
                 self.tell(event)
+
+    def _answer(self, typed: str) -> None:
+        try:
+            self.following.answer(typed.strip().lower() in ("y", "yes"), operator())
+        except RecoverError as problem:
+            output.error(problem, False)
+
+
+def _bare(event: AnyEvent) -> AnyEvent:
+    """The event without what is told beneath it."""
+    blank = {name: "" for name in ("evidence", "hint") if name in event.__struct_fields__}
+    left = {"left": ()} if isinstance(event, Ended) else {}
+    return msgspec.structs.replace(event, **blank, **left)
+
+
+def _details(event: AnyEvent) -> Iterator[str]:
+    """What is told beneath an event's line."""
+    match event:
+        case Failed():
+            yield event.evidence
+            yield from [f"next: {event.hint}"] * bool(event.hint)
+        case Asked() | Undone():
+            yield from [event.evidence] * bool(event.evidence)
+        case Ended():
+            yield from (f"to do: {item}" for item in event.left)
+        case _:
+            return
 
 
 def detached(run: Path, as_json: bool) -> int:
     """Say how the run is found again."""
     if as_json:
         output.line({"kind": "detached", "run": run.name, "exit_code": DETACHED})
-    state = run.parent.parent
     output.say(f"\nThe run {run.name} goes on without this terminal.")
-    output.say(f"  follow it:    pacs-recover --state {state} attach {run.name}")
-    output.say(f"  undo it:      pacs-recover --state {state} rollback {run.name}")
+    output.say(f"  follow it:  {program_for(run)} attach {run.name}")
+    output.say(f"  undo it:    {program_for(run)} rollback {run.name}")
     return DETACHED
 
 
 def finished(following: Following, as_json: bool) -> int:
     """The report of a run that is over, and its exit code."""
     run = following.run
+    if refusal := following.refusal():
+        raise refusal
     if not (run / JOURNAL).exists():
         raise RecoverError(
             f"the worker ended before it began: {following.last_words()}", f"see {run}/worker.log; nothing was changed"
@@ -87,17 +188,10 @@ def finished(following: Following, as_json: bool) -> int:
     if as_json:
         output.line({"kind": "report", **report.to_json(told)})
     else:
-        click.echo(report.as_text(told))
+        click.echo(err=True)
+        click.echo(report.as_text(told, output.width(), command=program_for(run)), nl=False)
     if following.ended is None:
         words = following.last_words()
         output.say(f"✗ the worker of {run.name} is gone before the run ended{': ' + words if words else ''}")
-        output.say(f"  next: pacs-recover rollback {run.name} (or resume {run.name})")
+        output.say(f"  next: {program_for(run)} rollback {run.name} (or resume {run.name})")
     return following.exit_code()
-
-
-def end(following: Following, as_json: bool, *, ok: tuple[str, ...] = ()) -> None:
-    """Follow and leave with the exit code; an outcome in ``ok`` is what was asked for, so it is 0."""
-    code = follow(following, as_json)
-    if code != DETACHED and following.ended and following.ended.outcome in ok:
-        code = 0
-    leave(code)

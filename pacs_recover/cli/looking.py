@@ -9,23 +9,25 @@ from typing import Any
 import click
 
 from pacs_recover import catalog, extraction, looks, site
+from pacs_recover.catalog import SourceState
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, json_option, leave
 from pacs_recover.components import registry
 from pacs_recover.errors import UsageError
-from pacs_recover.text import age, both_times, safe, size
+from pacs_recover.model import Backup
+from pacs_recover.text import both_times, safe, size
 
 
 @click.command("catalog")
 @click.argument("component", required=False)
-@click.option("--source", help="Only this source.")
+@click.option("--source", metavar="NAME", help="Only this source.")
 @json_option
 @click.pass_obj
 @guarded
 def show_catalog(context: Context, component: str | None, source: str | None, as_json: bool) -> None:
-    """List the backups of all sources, newest first, and which source could not be read.
+    """List the backups of all sources, newest first.
 
-    Exit status: 0; 3 where no source could be read.
+    Also says which source could not be read. Exit status: 0; 3 where no source could be read.
     """
     if component and component not in registry():
         raise UsageError(f"there is no component {safe(component)}", f"one of: {', '.join(registry())}")
@@ -33,26 +35,34 @@ def show_catalog(context: Context, component: str | None, source: str | None, as
     if as_json:
         output.document(catalog.to_json(found))
     else:
-        output.table(("ID", "TAKEN (UTC)", "AGE", "SIZE", "NOTES"), (_row(backup) for backup in found.backups))
+        _print_catalog(found.backups)
     for state in found.sources:
         if not state.ok:
-            output.say(f"✗ source {state.name} ({state.kind}): {state.error}")
+            _say_unread(state)
     if found.sources and not any(state.ok for state in found.sources):
         leave(3)
 
 
-def _row(backup: Any) -> tuple[str, ...]:
+def _print_catalog(backups: tuple[Backup, ...]) -> None:
+    if not backups:
+        return output.say("no backups")
+    now = datetime.now(UTC)
+    return output.table(("TAKEN (UTC)", "LOCAL", "AGE", "SIZE", "BACKUP"), (_row(backup, now) for backup in backups))
+
+
+def _row(backup: Backup, now: datetime) -> tuple[str, ...]:
     notes = [fact.value for fact in backup.findings]
     notes += ["encrypted"] if backup.encrypted else []
-    notes += [] if backup.readable else ["cannot be read"]
-    taken = backup.taken_at.strftime("%Y-%m-%d %H:%M:%S")
-    return (
-        safe(backup.id),
-        taken,
-        age(backup.taken_at, datetime.now(UTC)),
-        size(backup.size),
-        "; ".join(map(safe, notes)),
-    )
+    notes += [] if backup.readable else ["CANNOT BE READ"]
+    old = output.brief((now - backup.taken_at).total_seconds())
+    taken, stored = backup.taken_at.strftime("%Y-%m-%d %H:%M"), size(backup.size).replace("Bytes", "B")
+    return taken, output.local(backup.taken_at), old, stored, ", ".join(map(safe, (backup.id, *notes)))
+
+
+def _say_unread(state: SourceState) -> None:
+    output.say(f"✗ source {state.name} ({state.kind}): {state.error}")
+    if state.hint:
+        output.say(f"  next: {state.hint}")
 
 
 @click.command()
@@ -61,7 +71,7 @@ def _row(backup: Any) -> tuple[str, ...]:
 @click.pass_obj
 @guarded
 def preview(context: Context, backup: str, as_json: bool) -> None:
-    """Read one backup to its end and show what is in it, without restoring it.
+    """Read one backup to its end and show what is in it.
 
     BACKUP is an id of the catalog, a unique prefix of one, or a path. Exit status: 0; 6 where it is bad; 3 where it
     cannot be read.
@@ -71,10 +81,10 @@ def preview(context: Context, backup: str, as_json: bool) -> None:
     if as_json:
         output.document(looks.preview_json(chosen, seen))
     else:
-        click.echo(f"{safe(chosen.id)}  {both_times(chosen.taken_at)}  {size(chosen.size)}")
-        for line in output.fact_lines((*chosen.findings, *seen.facts)):
-            click.echo(f"  {line}")
+        output.paragraph(f"{safe(chosen.id)}, taken {both_times(chosen.taken_at)}, {size(chosen.size)}")
+        output.facts((*chosen.findings, *seen.facts))
     if seen.state == "bad":
+        output.say("✗ it must not be restored; choose another: pacs-recover catalog")
         leave(6)
 
 
@@ -84,14 +94,19 @@ def preview(context: Context, backup: str, as_json: bool) -> None:
 @click.pass_obj
 @guarded
 def diff(context: Context, backup: str, as_json: bool) -> None:
-    """Show what restoring BACKUP would change against the live system, secrets masked."""
+    """Show what restoring BACKUP would change, secrets masked.
+
+    Compared with what lives now. Exit status: 0; 3 where it cannot be read; 6 where it is bad.
+    """
     chosen = catalog.find(context.catalog(), backup)
     compared = looks.compare(context.site, chosen, context.state)
     if as_json:
         changes = {"changes": list(compared.changes), "diff": list(compared.diff), "replay_risk": compared.replay}
         return output.document({"backup": chosen.id, **changes})
-    for line in (*compared.changes, *compared.diff):
-        click.echo(line)
+    for change in compared.changes:
+        output.paragraph(change, "• ")
+    for row in compared.diff:
+        click.echo(row)
     if not compared.changes and not compared.diff:
         output.say("nothing would change")
     return None
@@ -103,7 +118,11 @@ def diff(context: Context, backup: str, as_json: bool) -> None:
 @click.pass_obj
 @guarded
 def extract(context: Context, backup: str, directory: Path) -> None:
-    """Get the files of BACKUP out into DIRECTORY, which must not exist yet; nothing live is touched."""
+    """Get the files of BACKUP out into a new DIRECTORY.
+
+    Nothing live is touched. Exit status: 0; 3 where the backup cannot be read; 5 where DIRECTORY exists; 6 where it
+    is bad.
+    """
     context.must_write("extract")
     chosen = catalog.find(context.catalog(), backup)
     output.say(extraction.extract(context.site, chosen, directory.absolute(), context.state))
@@ -115,22 +134,34 @@ def extract(context: Context, backup: str, directory: Path) -> None:
 @click.pass_obj
 @guarded
 def status(context: Context, as_json: bool) -> None:
-    """How fresh the newest backups are against their RPO, what lives, and which runs have not ended."""
+    """Freshness against RPO, the services, unfinished runs."""
     found = looks.status(context.site, context.catalog(), context.state)
     if as_json:
         return output.document(found)
-    for row in found["components"]:
-        click.echo(f"{output.SYMBOLS[row['state']]} {row['component']}: {row['sentence']}")
+    output.paragraph(f"{safe(found['site'])}, {both_times(datetime.now(UTC))}")
+    output.table(("", "BACKUPS", "AGE", "RPO", "NEWEST"), (_freshness(row) for row in found["components"]))
     for service in found["services"]:
-        click.echo(f"{output.SYMBOLS[service['state']]} service {service['name']}: {service['detail']}")
+        _state_line(service["state"], f"service {service['name']}: {service['detail']}")
     for run in found["unfinished"]:
-        click.echo(
-            f"✗ run {run['run']} is {run['outcome']}: pacs-recover attach {run['run']} (or rollback, resume, close)"
-        )
+        ways = "attach" if run["outcome"] == "running" else "rollback, resume or close"
+        _state_line("bad", f"run {run['run']} is {run['outcome']}; next: {context.program} {ways}")
     for bad in found["sources"]:
         if not bad["ok"]:
-            click.echo(f"✗ source {bad['name']}: {bad['error']}")
+            _state_line("bad", f"source {bad['name']}: {bad['error']}")
     return None
+
+
+def _state_line(state: str, text: str) -> None:
+    output.paragraph(text, f"{output.SYMBOLS[state]} {output.WORDS[state]}")
+
+
+def _freshness(row: dict[str, Any]) -> tuple[str, ...]:
+    """One component's newest backup against its RPO."""
+    met = "" if row["rpo_seconds"] is None or row["newest"] is None else " met" if row["state"] == "ok" else " MISSED"
+    age, rpo = output.brief(row["age_seconds"]), output.brief(row["rpo_seconds"]) + met
+    taken = both_times(datetime.fromisoformat(row["taken_at"])) if row["taken_at"] else ""
+    newest = f"{safe(row['newest'])} {taken}" if row["newest"] else row["sentence"]
+    return output.SYMBOLS[row["state"]], row["component"], age, rpo, newest
 
 
 @click.group("site")
@@ -143,12 +174,12 @@ def site_group() -> None:
 @click.pass_obj
 @guarded
 def site_init(context: Context, file: Path | None) -> None:
-    """Write a commented site file to FILE, which must not exist, or to stdout."""
+    """Write a commented site file to a new FILE, or to stdout."""
     if file is None:
         return click.echo(site.init_text(), nl=False)
     context.must_write("site init")
     site.write_init(file)
-    return output.say(f"{file} written: look through it, then: pacs-recover --site {file} site check")
+    return output.say(f"{safe(file)} written: look through it, then: pacs-recover --site {safe(file)} site check")
 
 
 @site_group.command("check")
@@ -156,7 +187,10 @@ def site_init(context: Context, file: Path | None) -> None:
 @click.pass_obj
 @guarded
 def site_check(context: Context, as_json: bool) -> None:
-    """List every problem of the site file at once, with its line, and what this host lacks. Exit status: 0 or 2."""
+    """List every problem of the site file at once.
+
+    Each with its line; where there is none, what this host lacks for it. Exit status: 0; 2 where there are problems.
+    """
     problems, facts = looks.check_site(context.site_option)
     if as_json:
         output.document(
@@ -167,10 +201,10 @@ def site_check(context: Context, as_json: bool) -> None:
         )
     else:
         for problem in problems:
-            click.echo(f"✗ line {problem.line}: {problem.message}" + (f" ({problem.hint})" if problem.hint else ""))
-        for line in output.fact_lines(facts):
-            click.echo(line)
-        click.echo("the site file is fine" if not problems else f"{len(problems)} problem(s)")
+            hint = f" ({problem.hint})" if problem.hint else ""
+            output.paragraph(f"line {problem.line}: {problem.message}{hint}", "✗ ")
+        output.facts(facts, "")
+        click.echo(f"{len(problems)} problem(s)" if problems else "the site file is fine")
     leave(2 if problems else 0)
 
 

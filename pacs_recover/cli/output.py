@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import click
 
 from pacs_recover.errors import RecoverError
 from pacs_recover.model import Fact
+from pacs_recover.report.wrapping import columns, pad, wrap
 
 SYMBOLS = {"ok": "✓", "warn": "!", "bad": "✗"}
 """State is always a symbol and a word, never colour alone."""
+WORDS = {"ok": "", "warn": "WARN ", "bad": "BAD "}
+"""What stands between the symbol and the label; what is fine needs no word."""
+
+
+def width() -> int:
+    """Columns to lay text out in: the terminal's or ``$COLUMNS``, else 80."""
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 def document(data: Any) -> None:
@@ -28,32 +38,61 @@ def line(data: Any) -> None:
 
 
 def say(text: str) -> None:
-    """Tell the operator something that is not data."""
-    click.echo(text, err=True)
+    """Tell the operator something that is not data; wrapped where a person reads it."""
+    for part in text.splitlines() or [""]:
+        click.echo("\n".join(wrap(part.lstrip(), width(), _indent(part)) if sys.stderr.isatty() else [part]), err=True)
+
+
+def _indent(text: str) -> str:
+    return text[: len(text) - len(text.lstrip())]
 
 
 def error(problem: RecoverError, as_json: bool) -> None:
     """What happened, and what to do next."""
     if as_json:
-        body = {"message": problem.message, "hint": problem.hint, "exit_code": problem.exit_code}
-        return document({"error": body})
+        return document(error_json(problem))
     say(f"pacs-recover: {problem.message}")
     if problem.hint:
         say(f"  next: {problem.hint}")
     return None
 
 
+def error_json(problem: RecoverError) -> dict[str, Any]:
+    """The JSON contract of an error."""
+    return {"error": {"message": problem.message, "hint": problem.hint, "exit_code": problem.exit_code}}
+
+
+def paragraph(text: str, start: str = "", *, err: bool = False) -> None:
+    """Text wrapped to the width, ``start`` before its first line and as many spaces before the others."""
+    for part in wrap(text, width(), start):
+        click.echo(part, err=err)
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Columns as wide as they must be; the last one is not padded."""
+    """Columns as wide as they must be; the last one takes what is left of the width, and goes on beneath itself."""
     grid = [tuple(head), *(tuple(row) for row in rows)]
-    widths = [max(len(row[i]) for row in grid) for i in range(len(head))]
+    widths = [max(columns(row[i]) for row in grid) for i in range(len(head) - 1)]
     for row in grid:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        click.echo("  ".join(cells).rstrip())
+        start = "".join(pad(cell, wide) + "  " for cell, wide in zip(row, widths, strict=False))
+        paragraph(row[-1], start)
 
 
-def fact_lines(facts: Iterable[Fact]) -> Iterable[str]:
+def facts(of: Iterable[Fact], indent: str = "  ", *, err: bool = False) -> None:
     """Facts, one a line, with their state as a symbol and, unless it is fine, a word."""
-    for fact in facts:
-        word = "" if fact.state == "ok" else f" ({fact.state})"
-        yield f"{SYMBOLS[fact.state]} {fact.label}: {fact.value}{word}"
+    for fact in of:
+        paragraph(f"{fact.label}: {fact.value}", f"{indent}{SYMBOLS[fact.state]} {WORDS[fact.state]}", err=err)
+
+
+def brief(seconds: float | None) -> str:
+    """A rough duration in one unit: ``40s``, ``90m``, ``20h``, ``7d``."""
+    if seconds is None:
+        return "-"
+    for limit, unit, name in ((60, 1, "s"), (7200, 60, "m"), (172800, 3600, "h")):
+        if abs(seconds) < limit:
+            return f"{int(seconds / unit)}{name}"
+    return f"{int(seconds / 86400):,}d"
+
+
+def local(moment: datetime) -> str:
+    """The hour that this host's wall clock showed."""
+    return moment.astimezone().strftime("%H:%M")

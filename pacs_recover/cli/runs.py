@@ -1,0 +1,177 @@
+"""Past and present runs: runs, attach, resume, rollback, close, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from pacs_recover import front, looks, report, rolling_back, worker
+from pacs_recover.cli import output
+from pacs_recover.cli.context import Context, guarded, interactive, json_option, leave, program_for
+from pacs_recover.cli.follow import end
+from pacs_recover.cli.restoring import arm
+from pacs_recover.errors import Refused
+from pacs_recover.events import AnyEvent
+from pacs_recover.front import Following
+from pacs_recover.jobs import LIVE
+from pacs_recover.journal import read
+from pacs_recover.state import JOURNAL
+from pacs_recover.text import safe, seconds, stamp
+
+
+@click.command("runs")
+@json_option
+@click.pass_obj
+@guarded
+def show_runs(context: Context, as_json: bool) -> None:
+    """Past and present runs, newest first."""
+    found = [looks.run_summary(run) for run in context.state.runs()]
+    if as_json:
+        return output.document({"runs": found})
+    if not found:
+        return output.say(f"no runs in {safe(context.state.path)}")
+    return output.table(("RUN (UTC)", "LOCAL", "TOOK", "OUTCOME", "WHAT, BY"), (_run_row(row) for row in found))
+
+
+def _run_row(row: dict[str, Any]) -> tuple[str, ...]:
+    local = output.local(datetime.fromisoformat(row["started_at"])) if row["started_at"] else "-"
+    what = "full" if set(row["components"]) == set(LIVE) else ",".join(row["components"])
+    said = f"{what}, {safe(row['operator'])}" if what else "unknown"
+    return row["run"], local, seconds(row["total_seconds"]), row["outcome"], said
+
+
+@click.command()
+@click.argument("run", default="latest")
+@json_option
+@click.pass_obj
+@guarded
+def attach(context: Context, run: str, as_json: bool) -> None:
+    """Follow RUN (default: the latest).
+
+    The exit status is the run's own; 4 where it was cut and nobody works on it; 7 when left by ctrl-c.
+    """
+    end(lambda: Following(context.state.find(run)), as_json)
+
+
+@click.command()
+@click.argument("run")
+@json_option
+@click.pass_obj
+@guarded
+def resume(context: Context, run: str, as_json: bool) -> None:
+    """Go on with RUN where it was cut.
+
+    Only a run that never failed, by the same version, the site's newest. Exit status as of restore.
+    """
+    context.must_write("resume")
+    found = _newest(context, run)
+    end(lambda: front.take_up(found, "resume"), as_json, ok=("restored",))
+
+
+def _newest(context: Context, run: str) -> Path:
+    """The run, if no later one changed its site."""
+    found = context.state.find(run)
+    events, _ = read(found / JOURNAL)
+    front.refuse_newer(worker.request_of(events) or worker.read_request(found), found.name)
+    return found
+
+
+@click.command()
+@click.argument("run")
+@click.option("--plan", "plan_id", metavar="ID", help="The id that this command printed for a finished run.")
+@click.option("--yes", is_flag=True, help="Do it unattended; needs --plan for a finished run.")
+@json_option
+@click.pass_obj
+@guarded
+def rollback(context: Context, run: str, plan_id: str | None, yes: bool, as_json: bool) -> None:
+    """Undo RUN, the site's newest.
+
+    An unfinished one at once. A finished one shows what arrived since, and is armed like a restore. Exit status: 0
+    rolled back; 4 a person is needed; 5 refused; 7 it goes on without this terminal.
+    """
+    context.must_write("rollback")
+    found = _newest(context, run)
+    events, _ = read(found / JOURNAL)
+    if rolling_back.is_restored(events):
+        _arm_rollback(context, found.name, events, plan_id, yes, as_json)
+    end(lambda: front.take_up(found, "rollback"), as_json, ok=("rolled_back", "interrupted", "failed_untouched"))
+
+
+def _arm_rollback(
+    context: Context, run: str, events: list[AnyEvent], plan_id: str | None, yes: bool, as_json: bool
+) -> None:
+    made = rolling_back.make(run, events, context.state)
+    if yes and plan_id:
+        return rolling_back.refuse_stale(plan_id, made, context.state)
+    rolling_back.save(made, context.state)
+    if as_json or not interactive():
+        _print_rollback(context, made, as_json)
+    for line in made.lines():
+        output.say(line)
+    return arm(made.site)
+
+
+def _print_rollback(context: Context, made: rolling_back.Plan, as_json: bool) -> NoReturn:
+    """What the rollback of a finished run would do, and how it is armed; that is a refusal."""
+    problem = Refused(
+        f"rolling back a finished run is armed like a restore; this is plan {made.plan_id}",
+        f"{context.program} rollback {made.run} --yes --plan {made.plan_id}",
+    )
+    if not as_json:
+        for line in made.lines():
+            click.echo(line)
+        raise problem
+    output.document(output.error_json(problem) | {"plan": _rollback_json(made)})
+    leave(problem.exit_code)
+
+
+def _rollback_json(made: rolling_back.Plan) -> dict[str, Any]:
+    return {
+        "plan_id": made.plan_id,
+        "run": made.run,
+        "site": made.site,
+        "made_at": stamp(made.made_at),
+        "undoes": list(made.undoes),
+        "since": list(made.since),
+    }
+
+
+@click.command()
+@click.argument("run")
+@click.option("--why", required=True, help="What a person did, for the record.")
+@click.pass_obj
+@guarded
+def close(context: Context, run: str, why: str) -> None:
+    """End an unfinished RUN that was put right by hand.
+
+    For the record only: nothing is changed, and what the run set aside stays. Exit status: 0; 5 where it has ended.
+    """
+    context.must_write("close")
+    found = context.state.find(run)
+    front.close(found, why)
+    output.say(f"run {found.name} is closed; what it set aside stays in the catalog (source aside)")
+
+
+@click.command("report")
+@click.argument("run", default="latest")
+@click.option("--format", "form", type=click.Choice(["text", "md", "json", "html"]), default="text")
+@json_option
+@click.pass_obj
+@guarded
+def show_report(context: Context, run: str, form: str, as_json: bool) -> None:
+    """The report of RUN (default: the latest)."""
+    found = context.state.find(run)
+    told = looks.report_of(found)
+    if as_json or form == "json":
+        return output.document(report.to_json(told))
+    writers: dict[str, Callable[[report.Report], str]] = {
+        "text": lambda told: report.as_text(told, output.width(), command=program_for(found)),
+        "md": lambda told: report.as_markdown(told, command=program_for(found)),
+        "html": lambda told: report.as_html(told, command=program_for(found)),
+    }
+    click.echo(writers[form](told), nl=False)
+    return None
