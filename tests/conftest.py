@@ -27,3 +27,8 @@ def _has(program: str) -> bool:
     if program == "root":
         return os.geteuid() == 0
     return shutil.which(program) is not None
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Bytes are named alike: salts and times in them would differ between the processes of a parallel run."""
+    return "bytes" if isinstance(val, bytes) else None
