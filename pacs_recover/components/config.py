@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +14,7 @@ from pacs_recover.components.certs import certificate_mode, goes_with_config
 from pacs_recover.errors import BadBackup, RecoverError
 from pacs_recover.formats import masking, settings, settings_rules, x509
 from pacs_recover.formats.streams import Reader
+from pacs_recover.formats.yaml_marks import SIZE_LIMIT
 from pacs_recover.model import Backup, Fact, Preview, Step
 from pacs_recover.target import places, trees
 from pacs_recover.target.trees import Entry
@@ -52,12 +55,7 @@ class Config:
         live, tree, name = look.live["config"], content / TREE, look.site.live.config_file
         keep = lambda entry: is_kept(entry.name, look)  # noqa: E731
         changes = tuple(compare_trees("config", tree, live, keep))
-        try:
-            old = (live / name).read_text(errors="replace")
-        except OSError:
-            old = ""
-        new = (tree / name).read_text(errors="replace")
-        return Comparison(changes, diff=tuple(masking.diff(old, new, name)))
+        return Comparison(changes, diff=tuple(masking.diff(_text(live / name), _text(tree / name), name)))
 
     def prepare(self, job: Job) -> Iterator[Step]:
         """Unpack, prove, merge what stays, prove again, seal."""
@@ -219,6 +217,17 @@ def validate(argv: tuple[str, ...] | None, staged: Path) -> str:
     if done.returncode != 0:
         raise BadBackup(f"the validator {safe(argv[0])} refuses it (exit {done.returncode})", "choose another backup")
     return f"{safe(argv[0])}: exit 0"
+
+
+def _text(path: Path) -> str:
+    """A configuration file as far as one can be long; nothing where it is none, without waiting at a pipe."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as file:
+            is_file = stat.S_ISREG(os.fstat(fd).st_mode)
+            return file.read(SIZE_LIMIT).decode(errors="replace") if is_file else ""
+    except OSError:
+        return ""
 
 
 def _secrets(files: list[Entry]) -> tuple[Fact, ...]:

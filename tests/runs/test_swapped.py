@@ -163,7 +163,7 @@ class Striking:
 
 
 def restore_attacked(run: Path, at: int, attacks: list[Attack], content: str) -> dict[str, Any]:
-    """Restore in a forked process while the user strikes at the nth point: how it ended and what was live at the check."""
+    """Restore in a forked process while the user strikes at the nth point: how it ended, what the check let pass."""
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -323,3 +323,35 @@ def own_mount(site: OwnedSite) -> Iterator[Callable[[], None]]:
 def test_our_own_directory_inside_the_services_leads_nowhere_when_it_is_swapped(attacks: Attacks) -> None:
     with owned_site() as site, own_mount(site) as prepare:
         strike_everywhere(site, QUEUE, attacks, prepare)
+
+
+def test_a_hard_link_to_somebody_elses_file_is_not_carried_over() -> None:
+    with owned_site() as site:
+        victims = Victims(site)
+        (site.config / "extra.key").hardlink_to(victims.secret)  # as hosts without fs.protected_hardlinks let its user
+        run = site.arm(site.plan(site.demo.good["config"]))
+        assert worker.restore(run, lambda: False) == 1
+        assert outcome(run).outcome == "failed_untouched"
+        assert "hard link" in outcome(run).evidence
+        assert victims.seen() == victims.before
+
+
+def test_a_lock_file_that_its_user_made_is_neither_believed_nor_written_to() -> None:
+    with owned_site(deep=True) as site:
+        victims = Victims(site)
+        planted = site.live / "var/lib/pacs_bridge" / rooms.NAME
+        as_user(planted.mkdir)
+        assert site.restore(site.plan(site.demo.good["queue"]))[0] == 0
+        real = next((site.live / "var/lib" / rooms.NAME).glob("queue.db-*.lock"))
+        (planted / real.name).hardlink_to(victims.file)  # as hosts without fs.protected_hardlinks let its user
+        assert site.restore(site.plan(site.demo.good["queue"]))[0] == 0
+        assert victims.seen() == victims.before
+
+
+def test_a_live_configuration_that_is_a_pipe_or_endless_does_not_hang_a_plan() -> None:
+    with owned_site() as site:
+        for make in (os.mkfifo, lambda path: path.symlink_to("/dev/zero")):
+            site.reset()
+            as_user(lambda make=make: swap(site.config / "config.yaml", make))  # type: ignore[misc]
+            assert site.restore(site.plan(site.demo.good["config"]))[0] == 0
+            assert is_plain(site.config / "config.yaml")
