@@ -67,6 +67,11 @@ class Session:
     command: str = "pacs-recover"
     """How the same site is named on a command line."""
 
+    @property
+    def host(self) -> str:
+        """The machine that is restored."""
+        return os.uname().nodename
+
     def now(self) -> datetime:
         """The time, UTC."""
         return datetime.now(UTC)
@@ -201,8 +206,8 @@ def open_session(site_option: Path | None, state_option: Path | None, read_only:
             "there is no site file, and nothing of PACS Bridge in the usual places",
             f"looked for {site.finding.USUAL} and {', '.join(map(str, _usual_places(loaded)))}",
         )
-    named = (("--site", site_option), ("--state", state_option))
-    words = ["pacs-recover", *(word for option, path in named if path for word in (option, str(path)))]
+    named = (("--site", found.path if found.path != site.finding.USUAL else None), ("--state", state_option))
+    words = ["pacs-recover", *(word for option, path in named if path for word in (option, str(path.absolute())))]
     command = " ".join(map(shlex.quote, [*words, *(["--read-only"] if read_only else [])]))
     return Session(loaded, State(state_option or default_place()), read_only, command)
 

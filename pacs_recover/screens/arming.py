@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Static
 
 from pacs_recover.text import safe
 from pacs_recover.widgets.edges import Typed
+
+
+class Name(Typed):
+    """The line that arms."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "START IT", id="arming.start", tooltip="Start it, if what is typed is the name")
+    ]
 
 
 class Arming(Vertical):
@@ -19,7 +30,7 @@ class Arming(Vertical):
     def compose(self) -> ComposeResult:
         """What is armed, and the line."""
         yield Static(markup=False, id="arming-what")
-        yield Typed(id="arming-name")
+        yield Name(id="arming-name")
 
     def on_mount(self) -> None:
         """Not yet."""

@@ -35,7 +35,7 @@ def _columns(
 ) -> tuple[tuple[str, int], ...]:
     """Their widths: the source only where there is room; what is set aside is noted in any case."""
     first = ((part, 6), (taken, 16), (age, 5), (amount.rjust(6), 6))
-    return (*first, (note, 9), (source, width - 50)) if width >= WIDE else (*first, (note, max(3, width - 41)))
+    return (*first, (note, 9), (source, width - 49)) if width >= WIDE else (*first, (note, max(3, width - 39)))
 
 
 def notes(backup: Backup) -> str:

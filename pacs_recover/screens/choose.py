@@ -28,7 +28,7 @@ class ChoosePage(Page):
         "time. enter reads the backups to their end and makes the plan; nothing live is touched by that."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "make", "make the plan", id="choose.make", tooltip="Read these backups and make the plan"),
+        Binding("enter", "make", "plan it", id="choose.make", tooltip="Read these backups and make the plan"),
         Binding("space", "include", "in/out", id="choose.toggle", tooltip="Restore this component, or leave it"),
         Binding("right,l", "step(1)", "older", id="choose.older", tooltip="An older backup of this component"),
         Binding("left,h", "step(-1)", "newer", id="choose.newer", tooltip="A newer backup of this component"),

@@ -14,7 +14,7 @@ from pacs_recover.widgets.edges import Typed
 from pacs_recover.widgets.line import Line, cells
 from pacs_recover.widgets.listing import Listing
 
-ALWAYS = {"page.", "list.", "typed.", "app.commands"}
+ALWAYS = {"page.next", "page.before", "list.", "reading.", "typed.", "app.commands", "app.quit_", "app.interrupt"}
 """Bindings that nobody looks for in a palette begin so."""
 
 

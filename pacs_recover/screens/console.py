@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
+from rich.text import Text
 from textual.app import App
 from textual.binding import Binding, BindingType
 
@@ -62,6 +64,8 @@ class Console(App[int], inherit_bindings=False):
         self.previews: dict[Backup, Preview] = {}
         self.background = Background(self.call_later, self.unexpected)
         self.followings: dict[str, Following] = {}
+        self.is_stale = False
+        """Whether a run ended since the sources were read: what it set aside is a backup too."""
         self.last_words = ""
         """What is printed after the screen is gone."""
         self.may_make_demo = False
@@ -80,12 +84,12 @@ class Console(App[int], inherit_bindings=False):
         """The site and the host, for the bar."""
         if not isinstance(self._opened, Session):
             return ""
-        return f"{self._opened.site.name}@{self.host}"
+        return f"{self._opened.site.name}@{self._opened.host}"
 
     @property
-    def host(self) -> str:
-        """The machine that is restored."""
-        return os.uname().nodename
+    def read_only(self) -> bool:
+        """Whether nothing can be armed here."""
+        return isinstance(self._opened, Session) and self._opened.read_only
 
     @property
     def page(self) -> Page:
@@ -112,6 +116,13 @@ class Console(App[int], inherit_bindings=False):
         """A fault of ours in words; the traceback goes to a file that is named."""
         return RecoverError(f"something unexpected happened ({type(error).__name__})", self._write_down(error))
 
+    def _fatal_error(self) -> None:
+        """Textual would print a traceback over the operator's screen; it goes to the log instead."""
+        error = sys.exception() or self._exception or RuntimeError("unknown")
+        told = self.unexpected(error)
+        self._exit_renderables.append(Text(f"pacs-recover: {told.message}; a run goes on. {told.hint}"))
+        self._close_messages_no_wait()
+
     def _write_down(self, error: BaseException) -> str:
         home = self._opened.state.path if isinstance(self._opened, Session) else Path()
         text = "".join(traceback.format_exception(error))
@@ -126,6 +137,7 @@ class Console(App[int], inherit_bindings=False):
     def gather(self) -> None:
         """Ask every source anew, each in a thread of its own: one that hangs holds up nobody."""
         self.previews.clear()
+        self.is_stale = False
         sources = self.session.sources()
         self.gathered.expect({source.name for source in sources})
         for source in sources:

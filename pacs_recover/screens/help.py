@@ -10,7 +10,7 @@ from textual.screen import Screen
 
 from pacs_recover.report.wrapping import pad
 from pacs_recover.screens.page import Page
-from pacs_recover.widgets.edges import NAMES
+from pacs_recover.widgets.edges import NAMES, rank
 from pacs_recover.widgets.line import Line, title
 from pacs_recover.widgets.reading import Reading
 
@@ -28,7 +28,7 @@ GENERAL = (
 def keys(screen: Screen[Any]) -> list[tuple[str, str]]:
     """Every key that works on a screen, and what it does."""
     found: dict[str, tuple[list[str], str]] = {}
-    for active in screen.active_bindings.values():
+    for active in sorted(screen.active_bindings.values(), key=lambda active: rank(active.binding)):
         binding = active.binding
         if active.enabled and binding.tooltip:
             names, _ = found.setdefault(binding.id or binding.action, ([], binding.tooltip))

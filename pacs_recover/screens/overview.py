@@ -60,7 +60,9 @@ class Overview(Page):
     def on_screen_resume(self, event: ScreenResume) -> None:
         """A run may have ended in between."""
         super().on_screen_resume(event)
-        if self.status is not None:
+        if self.console.is_stale:
+            self.action_again()
+        elif self.status is not None:
             self.look()
 
     def look(self) -> None:

@@ -64,7 +64,7 @@ class Page(Screen[None], inherit_bindings=False):
 
     def mode(self) -> str:
         """What can happen from here, in words."""
-        return "READ-ONLY" if self.session.read_only else "NOT ARMED"
+        return "READ-ONLY" if self.console.read_only else "NOT ARMED"
 
     def on_mount(self) -> None:
         """Fill the bar, then the body."""

@@ -85,13 +85,14 @@ class RunPage(Page):
         """What is new in the journal; the clock once a second; nothing at all once it is over."""
         self._beats += 1
         try:
-            gone = self._beats % 4 == 1 and self.following.over()
+            gone = self.following.ended is not None or (self._beats % 4 == 1 and self.following.over())
             fresh = self.following.more()
         except (RecoverError, OSError) as error:
             return self._stop(f"the journal cannot be read: {error}")
         self.events += fresh
+        if fresh and self.following.question is None:
+            self.say("")
         if gone and not fresh:
-            self._over = True
             self._stop("")
         if fresh or gone:
             self.draw()
@@ -102,7 +103,7 @@ class RunPage(Page):
     def _stop(self, why: str) -> None:
         if self._timer:
             self._timer.stop()
-        self._over = True
+        self._over = self.console.is_stale = True
         self.draw()
         if why:
             self.say(f"✗ {why}", "bad")
@@ -142,13 +143,13 @@ class RunPage(Page):
         self.refresh_bindings()
 
     def draw_evidence(self) -> None:
-        """Of the row under the cursor; after the end, what a person has to do comes first."""
+        """Of the row under the cursor; after a bad end, what a person has to do and why, until the cursor is moved."""
         if self.report is None:
             return
-        lines = view.ending(self.report) if self._over else []
-        lines += view.gone(self.following.last_words(), not self.report.changed) if self.is_abandoned else []
-        cursor = self.query_one("#checklist", Listing).cursor
-        self.query_one("#evidence", Reading).show([*lines, *view.evidence(self.report, cursor)])
+        box, cursor = self.query_one("#evidence", Reading), self.query_one("#checklist", Listing).cursor
+        lines = view.ending(self.report, self.following.last_words()) if self._over and self.follows else []
+        box.set_class(bool(lines), "tall")
+        box.show(lines or view.evidence(self.report, cursor))
 
     def draw_question(self) -> None:
         """The open question, if there is one."""
@@ -156,6 +157,7 @@ class RunPage(Page):
         is_open = asked is not None and not self._over
         if box.display != is_open:
             box.display = is_open
+            self.query_one("#evidence").display = not is_open
         if asked and is_open:
             lines = view.question(asked)
             box.styles.height = min(9, sum(len(line.wrapped(max(20, self.size.width - 5))) for line in lines) + 1)
@@ -174,7 +176,7 @@ class RunPage(Page):
 
     def mode(self) -> str:
         """What is happening, in words."""
-        if self.report and not self._over:
+        if self.report and self.report.outcome == "running":
             return "ROLLING BACK" if self.report.going_back else "LIVE RESTORE"
         return super().mode()
 
@@ -191,7 +193,7 @@ class RunPage(Page):
             case "close_run":
                 return writes and self.is_abandoned
             case "follow":
-                return not self._over and not self.follows
+                return not self.follows
             case "report":
                 return bool(self.events)
             case _:

@@ -9,7 +9,7 @@ from pacs_recover.report import Report, headline
 from pacs_recover.report.contract import EffectReport, StepReport
 from pacs_recover.report.page import SYMBOLS
 from pacs_recover.text import both_times, safe, seconds
-from pacs_recover.widgets.line import LOOKS, Line, cells, stated, title
+from pacs_recover.widgets.line import LOOKS, Line, cells, title
 
 OVER = ("restored", "failed_untouched", "rolled_back", "interrupted", "closed")
 SOON = 0.8
@@ -44,8 +44,9 @@ def checklist(report: Report) -> list[Line]:
 def _step(place: int, step: StepReport, wide: int) -> Line:
     took = "" if step.seconds is None or step.state in ("running", "waiting") else seconds(step.seconds)
     over = step.budget_seconds is not None and step.seconds is not None and step.seconds > step.budget_seconds
-    state = f"{SYMBOLS[step.state]} {step.state}"
-    text = cells((f"{place:{wide}}", wide), (state, 9), (took.rjust(6), 6), (step.title, 200))
+    asks = step.kind == "ask" and step.state == "running"
+    state = "? asks you" if asks else f"{SYMBOLS[step.state]} {step.state}"
+    text = cells((f"{place:{wide}}", wide), (state, 10), (took.rjust(6), 6), (step.title, 200))
     return Line(f" {text}" + (" (over its budget)" if over else ""), LOOKS.get(step.state, ""))
 
 
@@ -165,21 +166,28 @@ def question(asked: Asked) -> list[Line]:
     ]
 
 
-def ending(report: Report) -> list[Line]:
-    """What is to be done after the end."""
-    lines = [Line(report.reason, "", "  ")] if report.reason and report.outcome != "restored" else []
-    if report.left:
-        lines += [Line("A PERSON HAS TO, in this order:", "bad")]
-        lines += [Line(what, "", f"  {number}. ") for number, what in enumerate(report.left, start=1)]
+def ending(report: Report, last_words: str) -> list[Line]:
+    """After a bad end: what a person has to do, then why it failed; nothing after a good one."""
+    if report.outcome in ("restored", "closed"):
+        return []
+    lines = [Line("A PERSON HAS TO, in this order:", "bad")] if report.left else []
+    lines += [Line(what, "", f"  {number}. ") for number, what in enumerate(report.left, start=1)]
+    if report.outcome == "unfinished":
+        lines += _gone(last_words, report)
+    if report.failure or report.going_back:
+        lines += _why(report)
+    elif report.reason:
+        lines += [Line(report.reason)]
     return lines
 
 
-def gone(words: str, untouched: bool) -> list[Line]:
+def _gone(words: str, report: Report) -> list[Line]:
     """The worker is gone without an end."""
-    what = "nothing had been changed" if untouched else "the site may be half changed"
-    return [Line(f"its worker is gone: {words or 'without a word'}; {what}", "bad", "✗ ")]
-
-
-def now_pending(report: Report) -> list[Line]:
-    """Which changes are in force, for an unfinished run."""
-    return [stated("warn", effect.title) for effect in report.effects if effect.state == "made"]
+    said = f": {words}" if words else ""
+    lines = [Line(f"Its worker is gone{said}", "bad", "✗ ")]
+    if not report.changed:
+        return [*lines, Line("nothing had been changed: u goes on with it, b or x ends it", "ok", "✓ ")]
+    made = [effect for effect in report.effects if effect.state == "made"]
+    ways = "u goes on where it was cut, b takes all back, x if you mend it by hand"
+    many = Line(f"{count(len(made), 'change')} in force; {ways}", "warn", "! ")
+    return [*lines, many, *(Line(effect.title, "", "  • ") for effect in made)]

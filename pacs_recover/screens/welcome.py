@@ -16,18 +16,22 @@ from pacs_recover.widgets.line import Line, title
 from pacs_recover.widgets.reading import Reading
 
 WAYS = (
-    ("d", "try it out: makes a small, real demo site in a temporary folder and opens it (nothing of yours is touched)"),
     ("i", "show a commented site file, to be saved as /etc/pacs_recover/site.yaml"),
     ("q", "leave; with a site file elsewhere: pacs-recover --site FILE"),
 )
 
 
-def lines(error: RecoverError) -> list[Line]:
+DEMO = "try it out: makes a small, real demo site in a temporary folder and opens it; nothing of yours is touched"
+
+
+def lines(error: RecoverError, may_demo: bool) -> list[Line]:
     """What happened, and what can be done."""
     head = "NO SITE FOUND" if isinstance(error, NoSite) else "THE SITE FILE CANNOT BE USED"
-    told = [Line(text, "", "  ") for part in (error.message, error.hint) for text in part.splitlines() if text.strip()]
+    said = (error.message, f"next: {error.hint}" if error.hint and not isinstance(error, NoSite) else error.hint)
+    told = [Line(text, "", "  ") for part in said for text in part.splitlines() if text.strip()]
+    told += [Line(""), title("Ways on"), Line(DEMO, "", "  d  ")] if may_demo else [Line(""), title("Ways on")]
     ways = [Line(text, "", f"  {key}  ") for key, text in WAYS]
-    return [Line(head, "bad", "✗ "), *told, Line(""), title("Ways on"), *ways]
+    return [Line(head, "bad", "✗ "), *told, *ways]
 
 
 class WelcomePage(Page):
@@ -46,7 +50,12 @@ class WelcomePage(Page):
 
     def body(self) -> ComposeResult:
         """One page."""
-        yield Reading(lines(self.error), id="welcome")
+        yield Reading(lines(self.error, self.may_demo), id="welcome")
+
+    @property
+    def may_demo(self) -> bool:
+        """Whether a demo can be made here."""
+        return self.console.may_make_demo and isinstance(self.error, NoSite)
 
     def mode(self) -> str:
         """There is nothing to change."""
@@ -55,7 +64,7 @@ class WelcomePage(Page):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Nothing is made in a read-only console, and there is no command that does the same."""
         if action == "demo":
-            return self.console.may_make_demo and isinstance(self.error, NoSite)
+            return self.may_demo
         return action != "command" and super().check_action(action, parameters)
 
     def action_demo(self) -> None:

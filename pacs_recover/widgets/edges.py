@@ -89,13 +89,13 @@ def shown(screen: Screen[Any]) -> list[tuple[str, str]]:
         if found.binding.show and found.enabled and (not typing or found.node is screen.focused)
     ]
     unique = {binding.action: binding for binding in reversed(active)}
-    order = sorted(list(unique.values())[::-1], key=_rank)
+    order = sorted(dict(reversed(unique.items())).values(), key=rank)
     return [(display(binding), binding.description) for binding in order]
 
 
-def _rank(binding: Binding) -> int:
+def rank(binding: Binding) -> int:
     """What only this screen can do comes first, then what every screen can."""
-    general = ("page.", "app.")
+    general = ("page.", "app.", "list.", "reading.")
     return next((number for number, begin in enumerate(general, 1) if (binding.id or "").startswith(begin)), 0)
 
 
@@ -114,7 +114,7 @@ LEAST = ("all", "reread", "cmd")
 def fitting(keys: Iterable[tuple[str, str]], width: int) -> list[tuple[str, str]]:
     """The keys that fit into a line, in order; of too many, the ones that help names as well go first."""
     keys = list(keys)
-    for least in (*LEAST, *(word for _, word in reversed(keys) if word not in ("help", "quit"))):
+    for least in (*LEAST, *(word for _, word in reversed(keys) if word not in ("help", "quit", "back"))):
         if sum(cell_len(key) + cell_len(word) + 3 for key, word in keys) <= width:
             break
         keys = [pair for pair in keys if pair[1] != least]

@@ -18,12 +18,14 @@ class Reading(Scrolled, inherit_bindings=False):
     """Lines that are read; the keys scroll."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "scroll(-1)", "up", show=False, id="page.up", tooltip="A line up"),
-        Binding("down,j", "scroll(1)", "down", show=False, id="page.down", tooltip="A line down"),
-        Binding("pageup,ctrl+b", "leaf(-1)", "page up", show=False, id="page.page_up", tooltip="A page up"),
-        Binding("pagedown,space,ctrl+f", "leaf(1)", "page down", show=False, id="page.page_down", tooltip="A page on"),
-        Binding("home,g", "edge(0)", "top", show=False, id="page.top", tooltip="The first line"),
-        Binding("end,G", "edge(1)", "end", show=False, id="page.end", tooltip="The last line"),
+        Binding("up,k", "scroll(-1)", "up", show=False, id="reading.up", tooltip="A line up"),
+        Binding("down,j", "scroll(1)", "down", show=False, id="reading.down", tooltip="A line down"),
+        Binding("pageup,ctrl+b", "leaf(-1)", "page up", show=False, id="reading.page_up", tooltip="A page up"),
+        Binding(
+            "pagedown,space,ctrl+f", "leaf(1)", "page down", show=False, id="reading.page_down", tooltip="A page on"
+        ),
+        Binding("home,g", "edge(0)", "top", show=False, id="reading.top", tooltip="The first line"),
+        Binding("end,G", "edge(1)", "end", show=False, id="reading.end", tooltip="The last line"),
     ]
 
     def __init__(self, lines: Sequence[Line] = (), *, id: str | None = None, passive: bool = False) -> None:

@@ -1,0 +1,298 @@
+"""A session that only acts: fixed backups, previews, plans and runs, at a fixed time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pacs_recover import report as reports
+from pacs_recover.catalog import Catalog, SourceState
+from pacs_recover.components import Comparison
+from pacs_recover.errors import BadBackup, RecoverError
+from pacs_recover.events import Answered, AnyEvent, Asked, Choice, Ended, Question, Request, StepLine
+from pacs_recover.front import Following
+from pacs_recover.model import Amount, Backup, Fact, Preview
+from pacs_recover.plan import Plan
+from pacs_recover.report import Report
+from pacs_recover.session import OpenRun, Session, must_be_name
+from pacs_recover.site import Site
+from pacs_recover.state import State
+from tests.report.story import STEPS
+
+NOW = datetime(2026, 11, 23, 3, 4, 5, tzinfo=UTC)
+RUN = Path("/var/lib/pacs_recover/runs/20261110-020000-beef")
+HOUR = timedelta(hours=1)
+
+
+def backup(component: str, hours: float, form: str, size: int = 465_400, **fields: Any) -> Backup:
+    """One that was taken so many hours ago."""
+    taken = NOW - hours * HOUR
+    source = fields.pop("source", "local")
+    return Backup(
+        id=f"{component}/{taken:%Y%m%d_%H%M%S}@{source}",
+        component=component,
+        source=source,
+        key=f"/backup/pacs_bridge/{component}/{component}_{taken:%Y%m%d_%H%M%S}.{form}",
+        taken_at=taken,
+        size=size,
+        format=form,
+        **fields,
+    )
+
+
+BACKUPS = (
+    backup("queue", 0.5, "db.gz"),
+    backup("queue", 1.5, "db.gz", 457_300),
+    backup("config", 1.1, "tar.gz", 3_500),
+    backup("config", 25.1, "tar.gz", 3_490, findings=(Fact("name", "two days from its mtime", "warn"),)),
+    backup("certs", 0.1, "tar.enc", 20_500),
+    backup("queue", 30, "tar", 2_700_000, source="aside"),
+    backup("logs", 47, "gz", 451),
+)
+SEEN = Preview(
+    (
+        Fact("read to its end", "2,736,128 bytes unpacked, SHA-256 19019ec8a48ea20b"),
+        Fact("integrity_check", "ok"),
+        Fact("rows in message_queue", "2,996"),
+        Fact("messages pending", "1,798"),
+        Fact("destinations", "EMR_ARCHIVE 1,786, RIS_PRIMARY 1,210"),
+        Fact("dead letters", "50, the oldest 12 days old", "warn"),
+    )
+)
+KEYS = Preview(
+    (
+        Fact("read to its end", "20,480 bytes unpacked, SHA-256 8c1f0a2b44d0e913"),
+        Fact("server.crt", "CN=pacs-bridge.radiology.example, valid until 2027-02-08, 77 days left"),
+        Fact("server.crt names", "pacs-bridge.radiology.example, 10.20.30.40"),
+        Fact("server.key", "belongs to server.crt"),
+        Fact("chain", "server.crt, radiology CA"),
+        Fact("client.crt", "12 days left", "warn"),
+    )
+)
+PLAN_STEPS = (
+    StepLine(title="The host can take the restored files", kind="check"),
+    StepLine(title="Unpack the queue backup and check its hash"),
+    StepLine(title="The restored database passes its integrity check", kind="check"),
+    StepLine(title="The replay risk is accepted", kind="ask"),
+    StepLine(title="Stop pacs_bridge", phase="down"),
+    StepLine(title="Set the live database aside with its -wal"),
+    StepLine(title="Put the restored database in place"),
+    StepLine(title="Start pacs_bridge"),
+    StepLine(title="PACS Bridge runs and answers", kind="check", phase="up"),
+    StepLine(title="PACS Bridge stays up", kind="check", phase="soak"),
+)
+PACE = {step.title: 2.0 for step in (*PLAN_STEPS, *STEPS)}
+
+
+def plan(backups: Sequence[Backup], *findings: Fact) -> Plan:
+    """What restoring them would do."""
+    question = Question("The replay risk is accepted", "84 messages would be sent again; 88 would be lost")
+    request = Request(
+        run="",
+        plan_id="4f2a77b1",
+        site={"name": "radiology"},
+        components=tuple(backup.component for backup in backups),
+        choices=tuple(Choice(backup=backup, sha256="ab" * 32, bytes=2_736_128) for backup in backups),
+        live=(),
+        questions=(question,),
+        rto_seconds=900.0,
+        operator="anna",
+        host="pacs1",
+    )
+    return Plan(
+        plan_id="4f2a77b1",
+        made_at=NOW,
+        request=request,
+        steps=PLAN_STEPS,
+        changes=("queue: 84 messages would be sent again; 88 messages that arrived since would be lost",),
+        replay={"resent": 84, "dead_lettered": 0, "lost_since": 88},
+        previews={"queue": SEEN},
+        findings=findings,
+    )
+
+
+class Told(Following):
+    """A run that a story tells; nobody can make it go on but the test."""
+
+    def __init__(self, events: Sequence[AnyEvent], *, gone: bool = False) -> None:
+        self.run, self.process, self.skip = RUN, None, 0
+        self.question, self.ended = None, None
+        self.waiting, self.gone = list(events), gone
+        self.answers: list[bool] = []
+
+    def more(self) -> list[AnyEvent]:
+        """All that was told since."""
+        told, self.waiting = self.waiting, []
+        for event in told:
+            self.question = (
+                event if isinstance(event, Asked) else None if isinstance(event, Answered) else self.question
+            )
+            self.ended = event if isinstance(event, Ended) else self.ended
+        return told
+
+    def over(self) -> bool:
+        """As the test says."""
+        return self.gone or self.ended is not None
+
+    def answer(self, yes: bool, by: str) -> None:
+        """Remember it."""
+        self.answers.append(yes)
+
+    def last_words(self) -> str:
+        """None."""
+        return "MemoryError"
+
+
+class Place:
+    """A source that gives its backups, or hangs until the test lets it go."""
+
+    def __init__(self, name: str, kind: str, backups: Sequence[Backup], hangs: threading.Event | None = None) -> None:
+        self.name, self.kind, self.backups, self.hangs = name, kind, tuple(backups), hangs
+
+
+class Acted(Session):
+    """What the console is told in tests."""
+
+    def __init__(self, *, read_only: bool = False, runs: Sequence[OpenRun] = (), root: bool = True) -> None:
+        super().__init__(Site(name="radiology"), State(Path("/nonexistent")), read_only)
+        self.open, self.root = list(runs), root
+        self.clock = NOW
+        self.places = [
+            Place("local", "local", [b for b in BACKUPS if b.source == "local"]),
+            Place("aside", "aside", [b for b in BACKUPS if b.source == "aside"]),
+        ]
+        self.broken: dict[str, str] = {}
+        self.previews: list[str] = []
+        self.stopped: list[str] = []
+        self.slow_preview: threading.Event | None = None
+        self.findings: tuple[Fact, ...] = ()
+        self.bad_plan: RecoverError | None = None
+        self.armed: list[str] = []
+        self.story: Told | None = None
+        self.told: Report | None = None
+        self.past: list[dict[str, Any]] = []
+
+    @property
+    def host(self) -> str:
+        """A fixed one."""
+        return "pacs1"
+
+    def now(self) -> datetime:
+        """The fixed time."""
+        return self.clock
+
+    def sources(self) -> tuple[Any, ...]:
+        """The places."""
+        return tuple(self.places)
+
+    def read(self, source: Any) -> Catalog:
+        """What one holds."""
+        if source.hangs:
+            source.hangs.wait(20)
+        error = self.broken.get(source.name)
+        state = SourceState(source.name, source.kind, error is None, error, "is it mounted?" if error else "")
+        return Catalog(() if error else source.backups, (state,))
+
+    def status(self, found: Catalog) -> dict[str, Any]:
+        """Freshness of the fixed backups; a service that runs."""
+        services = [{"name": "pacs_bridge", "activity": "active", "detail": "active/running, pid 4711", "state": "ok"}]
+        rows = [self._fresh(found, name, rpo) for name, rpo in (("config", 86400), ("certs", 604800), ("queue", 3600))]
+        return {"components": [*rows, self._fresh(found, "logs", 86400)], "services": services}
+
+    def _fresh(self, found: Catalog, name: str, rpo: float) -> dict[str, Any]:
+        newest = next((b for b in found.backups if b.component == name and b.source == "local"), None)
+        if newest is None:
+            return {"component": name, "taken_at": None, "age_seconds": None, "rpo_seconds": rpo, "state": "bad"}
+        old = (NOW - newest.taken_at).total_seconds()
+        state = "warn" if old > rpo else "ok"
+        taken = newest.taken_at.isoformat()
+        return {"component": name, "taken_at": taken, "age_seconds": old, "rpo_seconds": rpo, "state": state}
+
+    def open_runs(self) -> list[OpenRun]:
+        """The ones that the test named."""
+        return self.open
+
+    def needs_root(self) -> bool:
+        """As the test says."""
+        return not self.root
+
+    def preview(self, backup: Backup, stopping: Callable[[], bool], amount: Callable[[Amount], None]) -> Preview:
+        """The fixed one; slowly, if the test wants that."""
+        self.previews.append(backup.id)
+        while self.slow_preview and not self.slow_preview.wait(0.02):
+            if stopping():
+                self.stopped.append(backup.id)
+                raise RecoverError("stopped")
+        if backup == BACKUPS[1]:
+            return Preview((Fact("damaged", "The gzip layer is damaged: incorrect checksum", "bad"),))
+        return KEYS if backup.component == "certs" else SEEN
+
+    def compare(self, backup: Backup) -> Comparison:
+        """Some changes."""
+        return Comparison(("config: config.yaml changes",), diff=("@@ -1,2 +1,2 @@", "-port: 2575", "+port: 2576"))
+
+    def plan(self, backups: Sequence[Backup]) -> Plan:
+        """The fixed one."""
+        if self.bad_plan:
+            raise self.bad_plan
+        return plan(backups, *self.findings)
+
+    def arm(self, plan: Plan, typed: str) -> Following:
+        """Arms it, in words."""
+        self.must_write("a restore")
+        must_be_name(typed, "radiology")
+        self.armed.append(plan.plan_id)
+        assert self.story
+        return self.story
+
+    def undo_plan(self, run: Path) -> list[str]:
+        """What a rollback would undo."""
+        if self.bad_plan:
+            raise self.bad_plan
+        return [
+            f"ROLLBACK of run {run.name}",
+            "  undo: Put the restored queue in place",
+            "Since then",
+            "  queue: 3 new",
+        ]
+
+    def take_up(self, run: Path, purpose: str, typed: str) -> Following:
+        """In words."""
+        self.must_write(purpose)
+        must_be_name(typed, "radiology")
+        self.armed.append(purpose)
+        assert self.story
+        return self.story
+
+    def close(self, run: Path, why: str) -> None:
+        """In words."""
+        self.must_write("closing")
+        self.armed.append(f"close: {why}")
+
+    def runs(self) -> list[dict[str, Any]]:
+        """The ones that the test named."""
+        return self.past
+
+    def report(self, run: Path) -> Report:
+        """Of the story."""
+        assert self.told
+        return self.told
+
+    def pace(self) -> dict[str, float]:
+        """Two seconds a step."""
+        return PACE
+
+
+def report_of(events: Sequence[AnyEvent], *, alive: bool = False, now: datetime | None = None) -> Report:
+    """A story's report."""
+    return reports.fold(events, alive=alive, now=now, run=RUN.name)
+
+
+def bad_plan() -> BadBackup:
+    """A plan that is not made."""
+    return BadBackup(
+        "queue/20261123_013405@local must not be restored: damaged", "choose another: pacs-recover catalog"
+    )

@@ -1,0 +1,207 @@
+"""Every screen at 80 columns and 24 rows, as text that diffs readably; the main ones as pictures too."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from pacs_recover.errors import UsageError
+from pacs_recover.model import Fact
+from pacs_recover.screens.console import Console
+from pacs_recover.session import NoSite, OpenRun
+from tests.report import story
+from tests.screens.acted import RUN, Acted, Place, Told, bad_plan, report_of
+from tests.screens.conftest import frame, picture
+
+Accepted = Callable[[str, str], None]
+Do = Callable[[Pilot[Any]], Awaitable[None]]
+SMALL, LARGE = (80, 24), (120, 40)
+
+
+async def settle(pilot: Pilot[Any]) -> None:
+    """Wait until nothing changes any more."""
+    before = ""
+    for _ in range(100):
+        await pilot.pause(0.05)
+        now = frame(pilot.app)
+        if now == before:
+            return
+        before = now
+
+
+async def shown(
+    session: Any, keys: Sequence[str] = (), size: tuple[int, int] = SMALL, do: Do | None = None, **options: Any
+) -> Any:
+    """The console after these keys: its text and its picture."""
+    app = Console(session, theme="textual-dark", **options)
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot)
+        if do:
+            await do(pilot)
+        for key in keys:
+            await pilot.press(key)
+            await settle(pilot)
+        if keys and keys[-1] in ("c", "down"):
+            await pilot.pause(0.4)
+        await settle(pilot)
+        assert all(len(row) <= size[0] for row in frame(app).splitlines())
+        return frame(app), picture(app)
+
+
+def look(*given: Any, **options: Any) -> Any:
+    """The same, from a plain function."""
+    return asyncio.run(shown(*given, **options))
+
+
+def run_of(told: Told) -> Do:
+    """Opens the run of a story."""
+
+    async def do(pilot: Pilot[Any]) -> None:
+        from pacs_recover.screens.run import RunPage
+
+        pilot.app.push_screen(RunPage(RUN, told))
+        await pilot.pause(1.5 if told.gone else 0.6)
+
+    return do
+
+
+def running(told: story.Story, **options: Any) -> tuple[Acted, Do]:
+    """A session at the time of the story's last event."""
+    session = Acted()
+    session.clock = told.at + timedelta(seconds=4)
+    return session, run_of(Told(told.events, **options))
+
+
+MAIN: dict[str, tuple[Callable[[], Acted], tuple[str, ...]]] = {
+    "overview": (Acted, ()),
+    "catalog": (Acted, ("c",)),
+    "preview": (Acted, ("c", "enter")),
+    "choose": (Acted, ("f",)),
+    "plan": (Acted, ("f", "enter")),
+    "arming": (Acted, ("f", "enter", "a", "r", "a", "d")),
+    "help": (Acted, ("question_mark",)),
+    "commands": (Acted, ("ctrl+p",)),
+    "command-line": (Acted, ("f", "enter", "y")),
+    "filter": (Acted, ("c", "slash", "c", "o", "n", "f")),
+    "read-only": (lambda: Acted(read_only=True), ("f", "enter")),
+}
+PICTURES = ("overview", "catalog", "plan")
+
+
+@pytest.mark.parametrize("name", MAIN)
+def test_a_screen_looks_as_accepted(name: str, accepted: Accepted) -> None:
+    make, keys = MAIN[name]
+    text, svg = look(make(), keys)
+    accepted(f"{name}.txt", text)
+    if name in PICTURES:
+        accepted(f"{name}.svg", svg)
+
+
+@pytest.mark.parametrize("name", MAIN)
+def test_a_wide_screen_shows_all_that_the_narrow_one_does(name: str) -> None:
+    make, keys = MAIN[name]
+    text, _ = look(make(), keys, size=LARGE)
+    assert text.splitlines()[0].split()[:2] == look(make(), keys)[0].splitlines()[0].split()[:2]
+    assert "?" in text.splitlines()[-1] or "esc" in text.splitlines()[-1]
+
+
+RUNS: dict[str, tuple[Callable[[], tuple[Acted, Do]], str]] = {
+    "run": (lambda: running(story.Story().do(0, 1, 2, 3, 4).begin(5)), "run"),
+    "run-asks": (lambda: running(story.Story().do(0, 1, 2).begin(3)), ""),
+    "run-restored": (lambda: running(story.restored()), ""),
+    "run-rolling-back": (lambda: running(story.Story().do(*range(9)).fail(9).wait(1.0)), "rollback"),
+    "run-rolled-back": (lambda: running(story.rolled_back()), ""),
+    "run-incomplete": (lambda: running(story.incomplete()), ""),
+    "run-cut": (lambda: running(story.cut(), gone=True), ""),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_looks_as_accepted(name: str, accepted: Accepted) -> None:
+    make, drawn = RUNS[name]
+    session, do = make()
+    text, svg = look(session, do=do)
+    accepted(f"{name}.txt", text)
+    if drawn:
+        accepted(f"{name}.svg", svg)
+
+
+def test_the_report_looks_as_accepted(accepted: Accepted) -> None:
+    session, do = running(story.restored())
+    session.told = report_of(story.restored().events)
+    accepted("report.txt", look(session, ("enter",), do=do)[0])
+
+
+def test_the_rollback_of_a_finished_run_is_shown_first(accepted: Accepted) -> None:
+    session, do = running(story.restored())
+    session.told = report_of(story.restored().events)
+    accepted("undo.txt", look(session, ("enter", "b"), do=do)[0])
+
+
+def test_the_runs_look_as_accepted(accepted: Accepted) -> None:
+    session = Acted()
+    session.past = [
+        {"run": f"20261110-02000{n}-beef", "outcome": outcome, "components": ["queue"], "total_seconds": 12.0 * n}
+        | {"operator": "anna"}
+        for n, outcome in enumerate(("running", "unfinished", "rollback_incomplete", "restored", "rolled_back"))
+    ]
+    accepted("runs.txt", look(session, ("t",))[0])
+
+
+def test_a_plan_that_must_not_be_armed_says_why(accepted: Accepted) -> None:
+    session = Acted()
+    session.findings = (Fact("rights", "needs root: run it with sudo", "bad"),)
+    accepted("plan-refused.txt", look(session, ("f", "enter"))[0])
+
+
+def test_a_bad_backup_makes_no_plan(accepted: Accepted) -> None:
+    session = Acted()
+    session.bad_plan = bad_plan()
+    accepted("plan-bad.txt", look(session, ("f", "enter"))[0])
+
+
+FIRST: dict[str, Callable[[], Any]] = {
+    "first-read-only": lambda: Acted(read_only=True),
+    "first-not-root": lambda: Acted(root=False),
+    "first-running": lambda: Acted(runs=[OpenRun(RUN, "anna", "running")]),
+    "first-unfinished": lambda: Acted(runs=[OpenRun(RUN, "anna", "unfinished")]),
+    "first-incomplete": lambda: Acted(runs=[OpenRun(RUN, "anna", "rollback_incomplete")]),
+    "first-locked": lambda: Acted(runs=[OpenRun(RUN, "anna", "unreadable")]),
+    "first-no-site": lambda: NoSite("there is no site file", "looked for /etc/pacs_recover/site.yaml"),
+    "first-bad-site": lambda: UsageError("the site file /x has 1 problem:\n  line 3: sorce is unknown", "mend it"),
+}
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_each_situation_has_its_own_first_screen(name: str, accepted: Accepted) -> None:
+    accepted(f"{name}.txt", look(FIRST[name]())[0])
+
+
+def test_a_source_that_hangs_holds_up_nobody_and_one_that_fails_says_why(accepted: Accepted) -> None:
+    session, free = Acted(), threading.Event()
+    session.places += [Place("nas", "local", (), free), Place("old", "local", ())]
+    session.broken["old"] = "/mnt/old: Permission denied"
+    try:
+        accepted("first-sources.txt", look(session)[0])
+        accepted("catalog-sources.txt", look(session, ("c",))[0])
+    finally:
+        free.set()
+
+
+def test_the_guide_of_the_demo_stands_above_each_screen(accepted: Accepted) -> None:
+    from pacs_recover.screens.guide import guide
+
+    told = guide("config/20261122_020000@local", {"config": "config/20261123_020000@local"}, "radiology")
+    accepted("demo.txt", look(Acted(), ("c",), guide=told)[0])
+
+
+def test_the_pictures_hold_no_path_of_the_machine_they_were_made_on() -> None:
+    for path in (Path(__file__).parents[2] / "snapshots").glob("*.svg"):
+        assert str(Path.home()) not in path.read_text()
