@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from pacs_recover import engine
 from pacs_recover.checklist import checklist
-from pacs_recover.components import Comparison, Job, Look, component, read_backup
+from pacs_recover.components import Comparison, Job, Look, component, naming, read_backup
 from pacs_recover.errors import BadBackup, RecoverError, Refused
 from pacs_recover.events import Choice, LivePath, Request, StepLine
 from pacs_recover.formats.streams import Hashing
@@ -89,10 +89,11 @@ def _read(backup: Backup, open_backup: Any, scratch: Path, look: Look) -> tuple[
     spare.mkdir(mode=0o700)
     with open_backup(backup) as raw:
         read = exhaust(read_backup(part, backup, raw, content, look))
-    preview = part.preview(content, look)
-    refuse_bad(backup, preview)
     choice = Choice(backup=backup, sha256=read.sha256, bytes=read.content)
-    return choice, preview, part.compare(content, look, spare)
+    with naming(backup, look):
+        preview = part.preview(content, look)
+        refuse_bad(backup, preview)
+        return choice, preview, part.compare(content, look, spare)
 
 
 def refuse_bad(backup: Backup, preview: Preview) -> None:

@@ -66,6 +66,8 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(end.exit_code)
     except click.ClickException as problem:
         _usage(problem, "--json" in words)
+    except RecoverError as problem:  # of an option's own value
+        _tell(problem, "--json" in words)
     except (click.Abort, KeyboardInterrupt):
         _tell(Interrupted("interrupted: nothing was changed"), "--json" in words)
 

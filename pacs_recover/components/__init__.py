@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -102,10 +102,23 @@ def read_backup(
 ) -> Generator[Amount, None, Read]:
     """Unpack a backup as stored, through its wrappings, hashing every byte. BadBackup, SourceError, OSError."""
     hashing = Hashing(raw)
-    plain = unwrap(hashing, backup.format, lambda: openssl_enc.password_from(look.site.key_file))
-    content = yield from component.unpack(plain, backup, into, look)
-    hashing.drain()
+    with naming(backup, look):
+        plain = unwrap(hashing, backup.format, lambda: openssl_enc.password_from(look.site.key_file))
+        content = yield from component.unpack(plain, backup, into, look)
+        hashing.drain()
     return Read(hashing.sha256, hashing.size, content)
+
+
+@contextmanager
+def naming(backup: Backup, look: Look) -> Iterator[None]:
+    """Have a BadBackup name the backup, and the key file that was used: formats know neither."""
+    try:
+        yield
+    except BadBackup as error:
+        if error.message.startswith(safe(backup.id)):
+            raise
+        key = f" The key file is {safe(look.site.key_file)}." if backup.encrypted else ""
+        raise BadBackup(f"{safe(backup.id)}: {error.message}", error.hint + key) from error
 
 
 def unpacking(part: Component, job: Job, title: str) -> Step:
