@@ -1,0 +1,226 @@
+"""The real ``pacs-recover`` from outside: as a command in a pipe, and on a terminal of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pacs_recover.state import JOURNAL
+from pacs_recover.target.lock import read_mark
+from tests.runs.small_site import SmallSite
+
+INSTALLED = Path(sys.executable).parent / "pacs-recover"
+COMMAND = [str(INSTALLED)] if INSTALLED.exists() else [sys.executable, "-m", "pacs_recover"]
+PATIENCE = 60.0
+"""Seconds after which something that should happen did not."""
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Ours without what would change the output."""
+    odd = ("PACS_RECOVER_SITE", "COLUMNS", "LINES", "SUDO_USER", "XDG_STATE_HOME")
+    return {k: v for k, v in os.environ.items() if k not in odd} | {"TZ": "UTC", "USER": "tester"} | more
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Its one JSON document."""
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """Its JSON lines."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error of its JSON document."""
+        found: dict[str, Any] = self.json["error"]
+        assert set(found) == {"message", "hint", "exit_code"}
+        assert found["exit_code"] == self.code
+        return found
+
+
+@dataclass
+class Shell:
+    """Runs ``pacs-recover`` with the site and state directory of a small site."""
+
+    small: SmallSite
+    options: Sequence[str] = ()
+    """Instead of the site's own ``--site`` and ``--state``."""
+    env: dict[str, str] = field(default_factory=dict)
+
+    def argv(self, words: Sequence[str]) -> list[str]:
+        """The whole command."""
+        own = ("--site", str(self.small.demo.site_file), "--state", str(self.small.root / "state"))
+        return [*COMMAND, *(self.options or own), *map(str, words)]
+
+    def __call__(self, *words: str, code: int | None = None, **options: Any) -> Done:
+        """Run it in a pipe; with ``code`` it has to end with that."""
+        done = subprocess.run(
+            self.argv(words),
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            env=environment(**self.env),
+            timeout=PATIENCE,
+            check=False,
+            **options,
+        )
+        found = Done(done.returncode, done.stdout, done.stderr)
+        assert "Traceback" not in found.err, found.err
+        assert code in (None, found.code), found
+        return found
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Run it in a pipe, beside us."""
+        return subprocess.Popen(
+            self.argv(words),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(**self.env),
+        )
+
+    def plan(self, *words: str) -> str:
+        """The id of a plan."""
+        return str(self("plan", *words, "--json", code=0).json["plan_id"])
+
+    def restored(self, *words: str) -> str:
+        """The name of a run that restored this."""
+        lines = self("restore", "--yes", "--plan", self.plan(*words), "--json", code=0).lines
+        return str(lines[0]["run"])
+
+    @contextmanager
+    def terminal(self, *words: str) -> Iterator[Terminal]:
+        """Run it on a terminal."""
+        terminal = Terminal(self.argv(words), environment(**self.env))
+        try:
+            yield terminal
+        finally:
+            terminal.close()
+
+
+class Terminal:
+    """A command with a controlling terminal of 80 columns; what it printed, and keys to type."""
+
+    def __init__(self, argv: Sequence[str], env: dict[str, str]) -> None:
+        self.master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (24, 80))
+        self.process = subprocess.Popen(
+            argv,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env=env,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(slave)
+        self.seen = ""
+
+    def type(self, text: str) -> None:
+        """Type this."""
+        os.write(self.master, text.encode())
+
+    def expect(self, text: str) -> None:
+        """Wait until this was printed."""
+        end = time.monotonic() + PATIENCE
+        while text not in self.seen:
+            assert time.monotonic() < end, f"{text!r} never came:\n{self.seen}"
+            assert self._read(0.2), f"{text!r} never came, it ended:\n{self.seen}"
+
+    def ends(self) -> int:
+        """Wait for its end: its exit code."""
+        while self._read(0.2):
+            pass
+        return self.process.wait(PATIENCE)
+
+    def _read(self, wait: float) -> bool:
+        """Take what is there; whether more can come."""
+        ready, _, _ = select.select([self.master], [], [], wait)
+        try:
+            data = os.read(self.master, 65536) if ready else b""
+        except OSError:  # EIO: nobody holds the other end any more
+            return False
+        self.seen += data.decode(errors="replace")
+        return bool(data) or not ready
+
+    def close(self) -> None:
+        """The terminal goes away."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
+
+def edited(small: SmallSite, **changes: Any) -> Path:
+    """A copy of the site file with other settings."""
+    path = small.root / "other.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(small.demo.site_file.read_text()) | changes))
+    path.chmod(0o600)
+    return path
+
+
+def with_site(small: SmallSite, **changes: Any) -> Shell:
+    """A shell whose site file has other settings."""
+    return Shell(small, ("--site", str(edited(small, **changes)), "--state", str(small.root / "state")))
+
+
+def worker_pid(small: SmallSite) -> int:
+    """The process id that the lock file names."""
+    marks = [mark for path in small.live.rglob("*.lock") if (mark := read_mark(path))]
+    return marks[0].pid
+
+
+def kill_worker(small: SmallSite) -> None:
+    """kill -9 of the worker, seen dead."""
+    pid = worker_pid(small)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: not is_alive(pid))
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that only waits to be collected does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def until(condition: Any) -> None:
+    """Wait for it."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)
+
+
+def journalled(small: SmallSite, text: str) -> bool:
+    """Whether the newest run's journal says this."""
+    runs = sorted((small.root / "state/runs").glob("*"))
+    journal = runs[-1] / JOURNAL if runs else None
+    return journal is not None and journal.exists() and text in journal.read_text()
