@@ -6,6 +6,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from pacs_recover.errors import RecoverError, Refused
@@ -33,8 +34,9 @@ class Target:
         self.journal = journal
 
     def trees(self) -> tuple[Path, ...]:
-        """The live directories that belong to the service: nothing of ours is kept in them."""
-        return live_trees(self.live)
+        """The service's directories and those that this run made on a new host: nothing of ours is kept in them."""
+        made = (e.args["path"] for e in self.journal.events if isinstance(e, Effect) and e.undo == "remove_directory")
+        return (*live_trees(self.live), *map(Path, made))
 
     def room(self, component: str) -> Room:
         """This run's directory on the component's filesystem, made on first use. Refused, OSError."""
@@ -177,16 +179,9 @@ class Target:
         """Give the top of what goes live the security label and ACL of what was there, if that was of its kind."""
         old = undo.aside_of(Path(self.room(component).path), component) / self.live[component].name
         was, comes = places.identity(old), places.identity(staged)
-        if not was or not comes or stat.S_IFMT(was.mode) != stat.S_IFMT(comes.mode):
-            return
-        with places.directory(old.parent) as a, places.directory(staged.parent) as b:
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            source, destination = os.open(old.name, flags, dir_fd=a), os.open(staged.name, flags, dir_fd=b)
-            try:
-                trees.copy_labels(source, destination)
-            finally:
-                os.close(source)
-                os.close(destination)
+        if was and comes and stat.S_IFMT(was.mode) == stat.S_IFMT(comes.mode):
+            with suppress(PermissionError):  # we are not root and may not read the old one
+                trees.label(old, staged)
 
     def _make_parents(self, home: Path) -> None:
         """On a new host the directory above is missing too: made with the site's owner, closed to others."""
@@ -203,14 +198,15 @@ class Target:
     def tidy(self) -> list[str]:
         """Remove this run's own staged copies and empty directories; says where what must be kept lies. OSError."""
         rooms_used = dict.fromkeys(self._tidy(component) for component in self.live)
-        return [str(room) for room in rooms_used if places.identity(room)]
+        return [str(room) for room in rooms_used if places.holds_something(room)]
 
     def _tidy(self, component: str) -> Path:
         place, _ = rooms.choose(self.live[component], self.trees(), self.site.staging)
         run = self.journal.path.parent
         for staged in (place / run.name / "staged" / component, run / "staged" / component):
             self._discard_staged(component, staged, place / run.name)
-        for name in ("staged", "aside", "withdrawn", "."):
+        own = () if pending(self.journal.events) else (".",)  # a rollback needs a room, though nothing is in it yet
+        for name in ("staged", "aside", "withdrawn", *own):
             for inner in (f"{name}/{component}", name):
                 if places.identity(place / run.name / inner):
                     places.remove_if_empty(place / run.name / inner)

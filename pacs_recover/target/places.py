@@ -186,6 +186,15 @@ def remove_if_empty(path: Path) -> str:
     return f"{path} removed"
 
 
+def holds_something(path: Path) -> bool:
+    """Whether a directory is there and not empty. OSError."""
+    try:
+        with directory(path) as fd:
+            return bool(os.listdir(fd))
+    except FileNotFoundError:
+        return False
+
+
 def remove_tree(path: Path) -> None:
     """Remove our own scratch without following links; missing is fine. OSError."""
     if identity(path) is not None:

@@ -160,6 +160,17 @@ def _copy_attributes(source: int, destination: int) -> None:
     os.utime(destination, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
+def label(source: Path, destination: Path) -> None:
+    """Copy the extended attributes of one file or directory, not of what is in it. OSError."""
+    with (
+        places.directory(source.parent) as old,
+        places.directory(destination.parent) as new,
+        _opened(source.name, old, os.O_RDONLY) as one,
+        _opened(destination.name, new, os.O_RDONLY) as other,
+    ):
+        copy_labels(one, other)
+
+
 def copy_labels(source: int, destination: int) -> None:
     """Copy extended attributes: the security label, ACLs and the rest, as far as the filesystem has and lets them."""
     try:

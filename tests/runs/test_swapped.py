@@ -171,8 +171,8 @@ def restore_attacked(run: Path, at: int, attacks: list[Attack], content: str) ->
         try:
             striking = Striking(at, attacks)
             Journal._append = striking(Journal._append)  # type: ignore[method-assign]
-            places.rename_free = striking(places.rename_free)  # type: ignore[assignment]
-            Target.check_live = noting(Target.check_live, content, said)  # type: ignore[method-assign]
+            places.rename_free = striking(places.rename_free)
+            Target.check_live = noting(Target.check_live, content, said)  # type: ignore[method-assign,assignment]
             said["code"] = worker.restore(run, lambda: False)
             said["struck"] = striking.seen >= at
         finally:
