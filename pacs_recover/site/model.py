@@ -84,6 +84,47 @@ class LocalConfig(Closed, frozen=True, tag_field="kind", tag="local"):
     """Of the times in its file names; None takes the site's."""
 
 
+class S3Config(Closed, tag_field="kind", tag="s3"):
+    """Backups in a bucket of AWS S3 or of any endpoint that speaks its protocol."""
+
+    name: str
+    bucket: str
+    prefix: str = ""
+    """Above the guide's ``config/``, ``certs/``, ``queue/``, ``logs/``; ends with ``/`` where it is a directory."""
+    endpoint: str | None = None
+    """The URL of an S3 server that is not AWS (Ceph RGW, MinIO, Swift, GCS)."""
+    region: str | None = None
+    addressing: Literal["auto", "path", "virtual"] = "auto"
+    ca_bundle: Path | None = None
+    profile: str | None = None
+    """Of the AWS configuration files, which hold the credentials; none are kept here."""
+    role: str | None = None
+    """The ARN of a role to assume."""
+    timezone: str | None = None
+
+
+class GitConfig(Closed, tag_field="kind", tag="git"):
+    """The configuration's own Git history, local or remote: every commit is a backup."""
+
+    name: str
+    repository: str
+    """A path, or a URL of ssh, https or file."""
+    branch: str | None = None
+    """None: the repository's own HEAD."""
+    directory: str = ""
+    """Of the configuration inside the repository."""
+
+
+class LitestreamConfig(Closed, tag_field="kind", tag="litestream"):
+    """A Litestream replica of the queue (0.3 or 0.5): every point in time is a backup."""
+
+    name: str
+    path: Path | None = None
+    """The root of a file replica; or ``s3`` is given."""
+    s3: S3Config | None = None
+    """The bucket and prefix of a replica in S3."""
+
+
 SourceConfig = LocalConfig
 """Every kind of source that there is; a union once there are more."""
 
