@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,15 +59,13 @@ class BringBack(Struct, frozen=True, kw_only=True, tag_field="verb", tag="bring_
     def _back(self, original: Original, room: Path, home: Path) -> bool:
         if original.inode is None:
             return True
-        live, aside = home / original.name, aside_of(room, self.component) / original.name
-        standing = places.identity(live)
-        if standing and standing.same(original.inode):
+        live = home / original.name
+        if is_original(live, original):
             return True
-        stored = places.identity(aside)
-        if not (stored and stored.same(original.inode)):
-            return False
-        places.move(aside, live)
-        return True
+        stored = next((p for p in _kept(room, self.component, original.name) if is_original(p, original)), None)
+        if stored:
+            places.move(stored, live)
+        return stored is not None
 
 
 class TakeOut(Struct, frozen=True, kw_only=True, tag_field="verb", tag="take_out"):
@@ -149,6 +147,21 @@ def journalled(journal: Journal, inverse: Inverse, title: str) -> None:
     """Put an inverse on disk: the change that it undoes may be made only after this returns. OSError."""
     args = to_args(inverse)
     journal.write(Effect, undo=args["verb"], args=args, title=title)
+
+
+def is_original(path: Path, original: Original) -> bool:
+    """Whether the very thing that stood there before the run is at this path."""
+    found = places.identity(path)
+    return found is not None and found.same(original.inode)
+
+
+def _kept(room: Path, component: str, name: str) -> Iterator[Path]:
+    """Where an original can be: aside, or withdrawn by a rollback after a person had put it back by hand."""
+    yield aside_of(room, component) / name
+    number = 1
+    while places.identity(slot := room / "withdrawn" / f"{component}-{number}"):
+        yield slot / name
+        number += 1
 
 
 def aside_of(room: Path, component: str) -> Path:
