@@ -143,8 +143,9 @@ def status(context: Context, as_json: bool) -> None:
     for service in found["services"]:
         _state_line(service["state"], f"service {service['name']}: {service['detail']}")
     for run in found["unfinished"]:
-        ways = "attach" if run["outcome"] == "running" else "rollback, resume or close"
-        _state_line("bad", f"run {run['run']} is {run['outcome']}; next: {context.program} {ways}")
+        _state_line("bad", f"run {run['run']} is {run['outcome']}")
+        way = "attach {}" if run["outcome"] == "running" else "rollback {} (or resume, or close --why)"
+        click.echo(f"  next: {context.program} {way.format(run['run'])}")
     for bad in found["sources"]:
         if not bad["ok"]:
             _state_line("bad", f"source {bad['name']}: {bad['error']}")

@@ -38,13 +38,12 @@ def line(data: Any) -> None:
 
 
 def say(text: str) -> None:
-    """Tell the operator something that is not data; wrapped where a person reads it."""
+    """Tell the operator something that is not data; an indented line is one to copy, and is never broken."""
     for part in text.splitlines() or [""]:
-        click.echo("\n".join(wrap(part.lstrip(), width(), _indent(part)) if sys.stderr.isatty() else [part]), err=True)
-
-
-def _indent(text: str) -> str:
-    return text[: len(text) - len(text.lstrip())]
+        if sys.stderr.isatty() and not part.startswith(" "):
+            paragraph(part, err=True)
+        else:
+            click.echo(part, err=True)
 
 
 def error(problem: RecoverError, as_json: bool) -> None:

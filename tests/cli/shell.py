@@ -8,6 +8,7 @@ import os
 import pty
 import select
 import signal
+import sqlite3
 import subprocess
 import sys
 import termios
@@ -141,17 +142,20 @@ class Terminal:
         )
         os.close(slave)
         self.seen = ""
+        self._told = 0
+        """How much of it an ``expect`` has passed."""
 
     def type(self, text: str) -> None:
         """Type this."""
         os.write(self.master, text.encode())
 
     def expect(self, text: str) -> None:
-        """Wait until this was printed."""
+        """Wait until this was printed, after what was expected before."""
         end = time.monotonic() + PATIENCE
-        while text not in self.seen:
+        while (found := self.seen.find(text, self._told)) < 0:
             assert time.monotonic() < end, f"{text!r} never came:\n{self.seen}"
             assert self._read(0.2), f"{text!r} never came, it ended:\n{self.seen}"
+        self._told = found + len(text)
 
     def ends(self) -> int:
         """Wait for its end: its exit code."""
@@ -224,3 +228,13 @@ def journalled(small: SmallSite, text: str) -> bool:
     runs = sorted((small.root / "state/runs").glob("*"))
     journal = runs[-1] / JOURNAL if runs else None
     return journal is not None and journal.exists() and text in journal.read_text()
+
+
+def risky(small: SmallSite) -> None:
+    """A message that arrived after every backup, and has not been sent."""
+    with sqlite3.connect(small.queue) as connection:
+        connection.execute(
+            "INSERT INTO message_queue (id, destination, payload, created_at, scheduled_at)"
+            " VALUES ('new', 'RIS', 'x', '2026-01-01 00:00:00.000', '2026-01-01 00:00:00.000')"
+        )
+    connection.close()

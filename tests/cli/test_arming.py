@@ -16,7 +16,7 @@ from pacs_recover.events import Asked
 from pacs_recover.journal import Journal
 from pacs_recover.plan import Plan
 from pacs_recover.questions import ask
-from tests.cli.shell import Shell, edited, with_site
+from tests.cli.shell import Shell, edited, risky, with_site
 from tests.runs.small_site import SmallSite
 
 
@@ -105,7 +105,7 @@ def test_the_queue_s_rows_may_change_but_what_the_plan_printed_is_all_that_yes_a
 
 
 def test_a_question_that_the_plan_did_not_print_counts_as_declined(small: SmallSite) -> None:
-    _risky(small)
+    risky(small)
     plan = small.plan(small.demo.good["queue"])
     request = msgspec.structs.replace(plan.request, run="test", assume_yes=True)
     printed = request.questions[0]
@@ -117,7 +117,7 @@ def test_a_question_that_the_plan_did_not_print_counts_as_declined(small: SmallS
 
 
 def test_yes_answers_the_question_that_the_plan_printed(shell: Shell, small: SmallSite) -> None:
-    _risky(small)
+    risky(small)
     plan = shell("plan", "queue", "--json", code=0).json
     assert plan["replay_risk"]["lost_since"] >= 1
     text = shell("plan", "queue", code=0).out
@@ -213,13 +213,3 @@ def test_a_second_site_file_of_the_same_live_paths_is_one_site(shell: Shell, sma
         assert f"--state {small.root}/state" in error["hint"]
     finally:
         shutil.rmtree(small.root / "other-state", ignore_errors=True)
-
-
-def _risky(small: SmallSite) -> None:
-    """A message that arrived after every backup, and has not been sent."""
-    with sqlite3.connect(small.queue) as connection:
-        connection.execute(
-            "INSERT INTO message_queue (id, destination, payload, created_at, scheduled_at)"
-            " VALUES ('new', 'RIS', 'x', '2026-01-01 00:00:00.000', '2026-01-01 00:00:00.000')"
-        )
-    connection.close()
