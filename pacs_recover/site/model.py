@@ -84,7 +84,7 @@ class LocalConfig(Closed, frozen=True, tag_field="kind", tag="local"):
     """Of the times in its file names; None takes the site's."""
 
 
-class S3Config(Closed, tag_field="kind", tag="s3"):
+class S3Config(Closed, frozen=True, tag_field="kind", tag="s3"):
     """Backups in a bucket of AWS S3 or of any endpoint that speaks its protocol."""
 
     name: str
@@ -103,7 +103,7 @@ class S3Config(Closed, tag_field="kind", tag="s3"):
     timezone: str | None = None
 
 
-class GitConfig(Closed, tag_field="kind", tag="git"):
+class GitConfig(Closed, frozen=True, tag_field="kind", tag="git"):
     """The configuration's own Git history, local or remote: every commit is a backup."""
 
     name: str
@@ -115,7 +115,7 @@ class GitConfig(Closed, tag_field="kind", tag="git"):
     """Of the configuration inside the repository."""
 
 
-class LitestreamConfig(Closed, tag_field="kind", tag="litestream"):
+class LitestreamConfig(Closed, frozen=True, tag_field="kind", tag="litestream"):
     """A Litestream replica of the queue (0.3 or 0.5): every point in time is a backup."""
 
     name: str
