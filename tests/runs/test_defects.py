@@ -98,7 +98,7 @@ def test_a7_a_second_run_keeps_what_the_first_set_aside(small: SmallSite) -> Non
     original = small.queue.read_bytes()
     for _ in range(2):
         assert small.restore(small.plan(good_queue(small)))[0] == 0
-    asides = [path for path in small.root.rglob("aside/queue/queue.db")]
+    asides = list(small.root.rglob("aside/queue/queue.db"))
     assert len(asides) == 2
     assert original in [path.read_bytes() for path in asides]
     listed = [b for b in small.context().catalog("queue").backups if b.source == "aside"]
@@ -142,7 +142,10 @@ def test_a14_a_service_that_does_not_stop_is_noticed_before_anything_is_moved(sm
 
 
 def test_a14_a_process_that_still_holds_the_queue_is_named(small: SmallSite) -> None:
-    code = f"import sqlite3,time; c=sqlite3.connect({str(small.queue)!r}); c.execute('select 1 from message_queue').fetchone(); time.sleep(60)"
+    code = (
+        f"import sqlite3,time; c=sqlite3.connect({str(small.queue)!r}); "
+        "c.execute('select 1 from message_queue').fetchone(); time.sleep(60)"
+    )
     with subprocess.Popen([sys.executable, "-c", code]) as writer:
         time.sleep(0.5)
         try:
@@ -158,7 +161,9 @@ def test_b1_b2_a_database_with_a_damaged_index_is_refused_by_the_full_check(smal
     shutil.copy(small.queue, backup)
     connection = sqlite3.connect(backup, isolation_level=None)
     connection.execute("PRAGMA writable_schema=ON")
-    connection.execute("UPDATE sqlite_master SET sql = replace(sql, '(state)', '(priority)') WHERE name='idx_queue_state'")
+    connection.execute(
+        "UPDATE sqlite_master SET sql = replace(sql, '(state)', '(priority)') WHERE name='idx_queue_state'"
+    )
     connection.close()
     with pytest.raises(BadBackup):
         small.plan(str(backup), words=["queue"])
@@ -289,7 +294,9 @@ def test_c5_the_backup_is_proven_before_the_outage_begins(small: SmallSite) -> N
     assert code == 0
     titles = [event.title for event in events_of(run) if isinstance(event, Began)]
     stop = next(place for place, title in enumerate(titles) if title.startswith("Stop "))
-    checks = [place for place, title in enumerate(titles) if "integrity" in title or "valid" in title or "match" in title]
+    checks = [
+        place for place, title in enumerate(titles) if "integrity" in title or "valid" in title or "match" in title
+    ]
     assert checks
     assert max(checks) < stop
 
@@ -347,10 +354,12 @@ def test_rows_acknowledged_before_the_soak_failed_are_kept_and_named(small: Smal
     plan = small.plan(good_queue(small))
     add = (
         f"import sqlite3; c=sqlite3.connect({str(small.queue)!r}); c.execute('PRAGMA journal_mode=WAL'); "
-        "c.execute(\"INSERT INTO message_queue (id,destination,payload,created_at,scheduled_at) VALUES "
+        'c.execute("INSERT INTO message_queue (id,destination,payload,created_at,scheduled_at) VALUES '
         "('acknowledged','RIS','x','2026-01-01 00:00:00.000','2026-01-01 00:00:00.000')\"); c.commit()"
     )
-    small.on_start(f'{sys.executable} -c "{add.replace(chr(34), chr(92) + chr(34))}"\nrm -f {small.control}/running {small.control}/on-start\n')
+    adding = add.replace('"', '\\"')
+    dying = f"rm -f {small.control}/running {small.control}/on-start"
+    small.on_start(f'{sys.executable} -c "{adding}"\n{dying}\n')
     code, run = small.restore(plan)
     assert code == 1
     assert small.fingerprint() == before
