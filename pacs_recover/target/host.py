@@ -40,7 +40,13 @@ class Target:
 
     def room(self, component: str) -> Room:
         """This run's directory on the component's filesystem, made on first use. Refused, OSError."""
-        place, private = rooms.choose(self.live[component], self.trees(), self.site.staging)
+        live = self.live[component]
+        if places.is_mount_point(live):
+            raise Refused(
+                f"{safe(live)} is a mount point, which cannot be set aside by a rename",
+                "mount its parent directory instead, or name a directory inside it in the site file",
+            )
+        place, private = rooms.choose(live, self.trees(), self.site.staging)
         return rooms.open_room(place, self.journal.path.parent.name, private)
 
     def staging(self, component: str) -> Path:

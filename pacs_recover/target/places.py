@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -184,6 +185,16 @@ def remove_if_empty(path: Path) -> str:
             raise
         return f"{path} stays, as it holds files of somebody else"
     return f"{path} removed"
+
+
+def is_mount_point(path: Path) -> bool:
+    """Whether something is mounted just there, a bind mount of the same filesystem included (proc(5), mountinfo)."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    except OSError:
+        return os.path.ismount(path)
+    escaped = re.sub(rb"[ \t\n\\]", lambda match: b"\\%03o" % match[0][0], os.fsencode(path))
+    return any(line.split(b" ")[4] == escaped for line in lines)
 
 
 def holds_something(path: Path) -> bool:
