@@ -12,12 +12,14 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from typing import TYPE_CHECKING
 
 from pacs_recover.errors import BadBackup, SourceError
 from pacs_recover.formats.streams import CHUNK, Pieces, Reader, exactly
 from pacs_recover.text import safe
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
 MAGIC = b"Salted__"
 SALT = 8
@@ -130,5 +132,7 @@ def _encrypted(raw: Reader, password: bytes) -> Iterator[bytes]:
 
 
 def _cipher(password: bytes, salt: bytes) -> Cipher[modes.CBC]:
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # ``--help`` does not load it
+
     derived = hashlib.pbkdf2_hmac("sha256", password, salt, ROUNDS, 32 + BLOCK)
     return Cipher(algorithms.AES(derived[:32]), modes.CBC(derived[32:]))
