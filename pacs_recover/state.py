@@ -94,7 +94,7 @@ class State:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A private directory that is gone afterwards; what a killed process left is swept first."""
-        home = self.path if os.access(self.path, os.W_OK) else Path(tempfile.gettempdir())
+        home = self.path if _takes_fsync(self.path) else Path(tempfile.gettempdir())
         sweep(home)
         path = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=home))
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -118,6 +118,14 @@ def sweep(home: Path) -> None:
                     shutil.rmtree(path, ignore_errors=True)
             finally:
                 os.close(fd)
+
+
+def _takes_fsync(place: Path) -> bool:
+    try:
+        _try_fsync(place)
+    except OSError:
+        return False
+    return True
 
 
 def _try_fsync(place: Path) -> None:

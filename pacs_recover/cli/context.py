@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -88,6 +89,15 @@ def leave(code: int) -> NoReturn:
     raise SystemExit(code)
 
 
+def _hint(problem: OSError) -> str:
+    """What to do about what the system said."""
+    if problem.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room, or name places that have some: --state DIR for runs and scratch files, else $TMPDIR"
+    if problem.errno in (errno.EACCES, errno.EPERM):
+        return "run it as root: sudo pacs-recover …"
+    return "see what is wrong with that file or filesystem, then try again"
+
+
 def guarded(function: F) -> F:
     """Turn what went wrong into a message, a hint and the exit code of the contract."""
 
@@ -102,7 +112,8 @@ def guarded(function: F) -> F:
             leave(0)
         except OSError as problem:
             where = f": {problem.filename}" if problem.filename else ""
-            output.error(RecoverError(f"{problem.strerror or problem}{where}", ""), bool(options.get("as_json")))
+            error = RecoverError(f"{problem.strerror or problem}{where}", _hint(problem))
+            output.error(error, bool(options.get("as_json")))
             leave(1)
         leave(0)
 
