@@ -141,9 +141,8 @@ def test_a_full_disk_under_the_state_directory_refuses_restores_but_not_looking(
     def on_a_full_disk(*words: str) -> Done:
         full = shlex.quote(str(tmp_path / "full"))
         command = shlex.join([*COMMAND, "--site", str(small.demo.site_file), "--state", str(tmp_path / "full"), *words])
-        script = (
-            f"mkdir -p {full}; mount -t tmpfs -o size=64k,mode=700 tmpfs {full}; cat /dev/zero >{full}/filled 2>&-; {command}"
-        )
+        mount = f"mkdir -p {full}; mount -t tmpfs -o size=64k,mode=700 tmpfs {full}"
+        script = f"{mount}; cat /dev/zero >{full}/filled 2>&-; {command}"
         done = subprocess.run(
             ["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, env=environment(), check=False
         )
