@@ -207,8 +207,8 @@ def _tell(journal: Journal, kind: type[Any], **fields: Any) -> Iterator[AnyEvent
 def _tidied(target: Target) -> tuple[str, ...]:
     try:
         return tuple(target.tidy())
-    except (OSError, RecoverError) as error:
-        return (f"not tidied up: {error}",)
+    except Exception as error:  # whatever it is, how the run ended is decided already
+        return (f"not tidied up: {told(error)[0]}",)
 
 
 def resume(steps: Sequence[Step], target: Target, stopping: Callable[[], bool] = lambda: False) -> Run:
