@@ -1,0 +1,214 @@
+"""A Litestream replica of the queue: every point in time that it can really give is a backup."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from msgspec.structs import replace
+
+from pacs_recover.errors import RecoverError, SourceError
+from pacs_recover.formats.lz4_frame import Foreign
+from pacs_recover.formats.streams import CHUNK
+from pacs_recover.model import Backup, Fact
+from pacs_recover.sources import Problem, Source, names
+from pacs_recover.sources import litestream_plan as planning
+from pacs_recover.sources.litestream_plan import Range, Replica, Segment
+from pacs_recover.sources.litestream_restore import Reached, from_chain, from_recipe, head_of
+from pacs_recover.sources.litestream_store import Store, Vanished
+from pacs_recover.text import count, safe
+
+COMPONENT = "queue"
+TRIES = 3
+"""How often a point is planned anew when its files vanish meanwhile, as retention merges and removes them."""
+FINE = 10_000
+"""How many points, the newest, are listed one by one; of older ones those that compaction keeps, or one a minute."""
+AHEAD = 64
+"""Headers that are asked for together where that is faster."""
+KEPT = "transaction/"
+"""Begins the key of a 0.5 point, whose files change while it stays; a 0.3 point's key is its last segment's."""
+
+
+class LitestreamSource:
+    """The points of one replica, written by 0.3, by 0.5, or by one after the other."""
+
+    kind = "litestream"
+
+    def __init__(self, name: str, store: Store, database: Path = Path("/var/lib/pacs_bridge/queue.db")) -> None:
+        self.name = name
+        self.store = store
+        self.database = database
+        """What Litestream replicates; only for the commands that hints name."""
+
+    def listing(self, component: str | None = None) -> Iterator[Backup | Problem]:
+        """Every point that can be had, the newest first, then what is missing."""
+        if component not in (None, COMPONENT):
+            return
+        failed: list[SourceError] = []
+        replica = planning.read(self.store, failed)
+        yield from (Problem(safe(self.store.url), error.message, error.hint) for error in failed)
+        ids = names.Ids()
+        yield from self._transactions(replica, ids)
+        yield from self._segments(replica, ids)
+        for hole, lost in planning.holes(replica):
+            yield Problem(
+                safe(self.store.url), f"{hole.message}: {count(lost, 'later point')} cannot be restored", AFTER
+            )
+        for gap in planning.breaks(replica):
+            yield Problem(safe(self.store.url), gap, AFTER)
+
+    @contextmanager
+    def open(self, backup: Backup, scratch: Path) -> Iterator[BinaryIO]:
+        """The database as it was at that point, restored into ``scratch`` first; a ``Restored`` with what was reached.
+
+        Raises SourceError, BadBackup that names the damaged or missing file; here and by later reads.
+        """
+        try:
+            fd, name = tempfile.mkstemp(prefix=".point-", suffix=".db", dir=scratch)
+        except OSError as error:
+            raise SourceError(f"cannot write into {safe(scratch)}: {error.strerror}", "is there room?") from error
+        try:
+            with open(fd, "r+b", closefd=True) as out:
+                reached = self._restore(backup, out.fileno())
+            with Restored(Path(name), reached) as file:
+                yield cast(BinaryIO, file)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+    def _restore(self, backup: Backup, out: int) -> Reached:
+        for last in (False,) * (TRIES - 1) + (True,):
+            os.ftruncate(out, 0)
+            try:
+                return self._made(backup.key, out)
+            except Vanished as error:
+                if last:
+                    raise SourceError(
+                        f"the replica changes faster than it can be read: {error.message}", AGAIN
+                    ) from None
+            except Foreign as error:
+                raise Foreign(error.message, self._command(backup)) from None
+        raise AssertionError
+
+    def _made(self, key: str, out: int) -> Reached:
+        """One attempt, with the files as they are now."""
+        failed: list[SourceError] = []
+        replica = planning.read(self.store, failed)
+        try:
+            if key.startswith(KEPT):
+                chain = planning.chain(replica, int(key.removeprefix(KEPT), 16))
+                return from_chain(self.store, chain, out)
+            return from_recipe(self.store, planning.recipe(replica, key), out)
+        except Vanished:
+            raise
+        except RecoverError as error:
+            if failed and not isinstance(error, Foreign):  # what seems missing may lie where nothing could be read
+                raise failed[0] from error
+            raise
+
+    def _command(self, backup: Backup) -> str:
+        """What restores a point by Litestream's own binary."""
+        if backup.key.startswith(KEPT):
+            transaction = backup.key.removeprefix(KEPT)
+            return f"restore it with Litestream: litestream restore -o queue.db -txid {transaction} '{self.store.url}'"
+        at = backup.taken_at + timedelta(milliseconds=1)
+        return (
+            "restore it with Litestream 0.3, whose configuration has the key: litestream restore"
+            f" -config /etc/litestream.yml -o queue.db -timestamp {_stamp(at)} {self.database}"
+        )
+
+    def _transactions(self, replica: Replica, ids: names.Ids) -> Iterator[Backup | Problem]:
+        """The points of 0.5, with the times that their files' headers say."""
+        points = list(planning.transactions(replica).items())[::-1]
+        wanted = [files for n, (_, files) in enumerate(points) if n < FINE or files[-1].level > 1]
+        newer: datetime | None = None
+        for found in self._ahead(wanted):
+            if isinstance(found, Backup):
+                odd = newer is not None and found.taken_at > newer
+                newer = found.taken_at
+                yield _named(found, ids, (DISORDER,) if odd else ())
+            elif found:
+                yield found
+
+    def _ahead(self, wanted: list[list[Range]]) -> Iterator[Backup | Problem | None]:
+        """Each point in its order, a few at once where the store serves that better."""
+        if self.store.parallel < 2:
+            yield from map(self._transaction, wanted)
+            return
+        rest = iter(wanted)
+        with ThreadPoolExecutor(self.store.parallel, "litestream") as pool:
+            while batch := list(islice(rest, AHEAD)):
+                yield from pool.map(self._transaction, batch)
+
+    def _transaction(self, files: list[Range]) -> Backup | Problem | None:
+        """The point at which these files end; None where all of them vanished since they were listed."""
+        for one in files:
+            try:
+                found = head_of(self.store, one)
+            except Vanished:
+                continue
+            except RecoverError as error:
+                return Problem(safe(one.entry.key), error.message, error.hint)
+            return self._point(f"{KEPT}{one.last:016x}", found.taken_at, found.size)
+        return None
+
+    def _segments(self, replica: Replica, ids: names.Ids) -> Iterator[Backup]:
+        minute = ""
+        for n, one in enumerate(planning.segments(replica)):
+            at = one.entry.modified
+            if n >= FINE and minute == f"{at:%Y%m%d%H%M}":
+                continue
+            minute = f"{at:%Y%m%d%H%M}"
+            yield _named(self._segment(one), ids, () if replica.generations[one.generation].timely else (TIMES_LOST,))
+
+    def _segment(self, one: Segment) -> Backup:
+        return self._point(one.entry.key, one.entry.modified, None)
+
+    def _point(self, key: str, at: datetime, size: int | None) -> Backup:
+        at = at.replace(microsecond=at.microsecond // 1000 * 1000)
+        wanted = f"{COMPONENT}/{at:%Y%m%d_%H%M%S}.{at.microsecond // 1000:03}@{self.name}"
+        return Backup(id=wanted, component=COMPONENT, source=self.name, key=key, taken_at=at, size=size, format="db")
+
+
+AFTER = "points before it and from the next snapshot on can be restored: pacs-recover points"
+AGAIN = "try again, or stop Litestream first"
+DISORDER = Fact("time", "later than the next point's: one of the two headers may be damaged", "warn")
+TIMES_LOST = Fact("time", "the files' times contradict their order: a copy of the replica lost them", "warn")
+
+
+class Restored(io.BufferedReader):
+    """A restored database, for reading."""
+
+    def __init__(self, path: Path, reached: Reached) -> None:
+        """Open it. OSError."""
+        super().__init__(io.FileIO(path, "rb"), CHUNK)
+        self.reached = reached
+        """The point that it really is."""
+
+
+def points(sources: Iterable[Source]) -> Iterator[Backup | Problem]:
+    """The points of all replicas among these sources, each replica's newest first. SourceError."""
+    for source in sources:
+        if source.kind == LitestreamSource.kind:
+            yield from source.listing(COMPONENT)
+
+
+def points_json(found: Iterable[Backup | Problem]) -> dict[str, Any]:
+    """The JSON contract of ``points``: newest first, times to the millisecond."""
+    every = sorted((one for one in found if isinstance(one, Backup)), key=lambda one: one.taken_at, reverse=True)
+    return {"points": [{"at": _stamp(one.taken_at), "source": one.source, "id": one.id} for one in every]}
+
+
+def _named(backup: Backup, ids: names.Ids, findings: tuple[Fact, ...]) -> Backup:
+    return replace(backup, id=ids.unique(backup.id, backup.key), findings=findings)
+
+
+def _stamp(at: datetime) -> str:
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"

@@ -1,0 +1,181 @@
+"""Making one database file from the files of a Litestream replica, page by page, every checksum checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from msgspec import Struct
+
+from pacs_recover.errors import BadBackup, SourceError
+from pacs_recover.formats import lz4_frame, sqlite
+from pacs_recover.formats.ltx import Header, Pages, header
+from pacs_recover.formats.wal import Log
+from pacs_recover.sources.litestream_plan import EARLIER, Range, Recipe, Segment
+from pacs_recover.sources.litestream_store import Entry, Store
+from pacs_recover.text import count, safe, size
+
+LZ4_MOST = 255
+"""Bytes that LZ4 can make of one."""
+SLACK = 1 << 14
+"""Pages at the end of a database that a log may count without ever having written them."""
+ROOM = "is there room? pacs-recover needs that of one queue database in its scratch directory"
+
+
+class Reached(Struct, frozen=True):
+    """The point that a restore really came to."""
+
+    at: datetime
+    """When Litestream read the last commit of it."""
+    point: str
+    """The transaction of 0.5; the generation, log and offset of 0.3."""
+    files: int
+    read: int
+    """Bytes of those files."""
+
+    def __str__(self) -> str:
+        """As evidence."""
+        at = f"{self.at:%Y-%m-%dT%H:%M:%S}.{self.at.microsecond // 1000:03}Z"
+        return (
+            f"reached {self.point} of {at}, from {count(self.files, 'file')} ({size(self.read)}), all checksums right"
+        )
+
+
+def from_chain(store: Store, chain: tuple[Range, ...], out: int) -> Reached:
+    """Write the database that a chain of 0.5 files makes into an empty file.
+
+    Raises BadBackup that names a file, Foreign, SourceError, Vanished.
+    """
+    last = head_of(store, chain[-1])
+    if last.size > LZ4_MOST * sum(one.entry.size for one in chain) + last.page_size:  # the lock page takes no space
+        raise lz4_frame.damaged(safe(chain[-1].entry.key), "it names more pages than the files can hold")
+    seen = bytearray(last.pages + 1)
+    with _writing():
+        os.ftruncate(out, last.size)
+    for one in chain:
+        found = _put_range(store, one, last, seen, out)
+    if last.lock_page <= last.pages:
+        seen[last.lock_page] = 1
+    if (missing := seen.find(0, 1)) > 0:
+        raise BadBackup(f"page {missing:,} of {last.pages:,} is in no file up to {safe(chain[-1].entry.key)}", EARLIER)
+    _durable(out)
+    return _reached(found.taken_at, f"transaction {found.last:016x}", [one.entry for one in chain])
+
+
+def head_of(store: Store, one: Range) -> Header:
+    """The header of a 0.5 file, not yet proven. BadBackup, Foreign, SourceError, Vanished."""
+    with store.open(one.entry.key, 100) as raw:
+        found = header(raw.read(100), safe(one.entry.key))
+    if (found.first, found.last) != (one.first, one.last):
+        raise lz4_frame.damaged(safe(one.entry.key), "its header is not that of its name")
+    return found
+
+
+def _put_range(store: Store, one: Range, last: Header, seen: bytearray, out: int) -> Header:
+    name = safe(one.entry.key)
+    with store.open(one.entry.key) as raw:
+        pages = Pages(raw, name)
+        found = pages.header
+        if (found.first, found.last, found.page_size) != (one.first, one.last, last.page_size):
+            raise lz4_frame.damaged(name, "its header is not that of its name, or of its neighbours' page size")
+        for number, page in pages:
+            if number <= last.pages:
+                seen[number] = 1
+                _put(out, page, number)
+    if one.last == last.last and found != last:
+        raise SourceError(f"{name} changed while it was read", "try again")
+    return found
+
+
+def from_recipe(store: Store, recipe: Recipe, out: int) -> Reached:
+    """Write the database that a 0.3 snapshot and the segments after it make into an empty file.
+
+    Raises BadBackup that names a file, Foreign, SourceError, Vanished.
+    """
+    page_size = _put_snapshot(store, recipe.snapshot.entry, out)
+    log, before = Log(), recipe.snapshot.index - 1
+    for one in recipe.segments:
+        if one.index != before:
+            _checkpoint(log, out, before)
+            log, before = Log(), one.index
+        _replay(store, one, log, page_size, out)
+    _checkpoint(log, out, before)
+    _durable(out)
+    end = recipe.segments[-1]
+    point = f"generation {end.generation}, log {end.index:08x} up to {log.size:,} bytes"
+    return _reached(end.entry.modified, point, [recipe.snapshot.entry, *(one.entry for one in recipe.segments)])
+
+
+def _put_snapshot(store: Store, entry: Entry, out: int) -> int:
+    """The page size of the database file that a snapshot holds."""
+    name, at, head = safe(entry.key), 0, b""
+    with store.open(entry.key) as raw:
+        for piece in lz4_frame.unpacked(raw, name):
+            head = head or piece[: sqlite.HEADER]
+            _write(out, piece, at)
+            at += len(piece)
+    page_size = int.from_bytes(head[16:18]) if head[16:18] != b"\x00\x01" else 65536
+    if not head.startswith(sqlite.MAGIC) or page_size < 512 or at % page_size:
+        raise lz4_frame.damaged(name, "it holds no SQLite database")
+    return page_size
+
+
+def _replay(store: Store, one: Segment, log: Log, page_size: int, out: int) -> None:
+    name = safe(one.entry.key)
+    if one.offset != log.size:
+        raise BadBackup(
+            f"a file is missing: bytes {log.size:,} to {one.offset:,} of write-ahead log {one.index:08x}, "
+            f"before {name}, are in none",
+            EARLIER,
+        )
+    with store.open(one.entry.key) as packed:
+        raw = lz4_frame.reader(packed, name)
+        for number, page in log.frames(raw, name):
+            if len(page) != page_size:
+                raise lz4_frame.damaged(name, "its pages are not of the snapshot's size")
+            _put(out, page, number)
+    if not log.committed:
+        raise lz4_frame.damaged(name, "it ends in the middle of a transaction")
+
+
+def _checkpoint(log: Log, out: int, index: int) -> None:
+    """What SQLite does at the end of a log: give the database the size of the last commit."""
+    if not log.pages:
+        return
+    with _writing():
+        written = os.fstat(out).st_size // log.page_size
+        if log.pages > written + SLACK:
+            raise BadBackup(
+                f"write-ahead log {index:08x} counts {log.pages:,} pages, but {written:,} were ever written", EARLIER
+            )
+        os.ftruncate(out, log.pages * log.page_size)
+
+
+def _reached(at: datetime, point: str, entries: list[Entry]) -> Reached:
+    return Reached(at, point, len(entries), sum(one.size for one in entries))
+
+
+def _put(out: int, page: bytes, number: int) -> None:
+    _write(out, page, (number - 1) * len(page))
+
+
+def _write(out: int, data: bytes, at: int) -> None:
+    with _writing():
+        done = 0
+        while done < len(data):
+            done += os.pwrite(out, data[done:] if done else data, at + done)
+
+
+def _durable(out: int) -> None:
+    with _writing():
+        os.fsync(out)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(f"cannot write the restored database: {error.strerror or error}", ROOM) from error
