@@ -49,7 +49,7 @@ def test_a_plan_of_more_than_an_hour_ago_arms_nothing(shell: Shell, small: Small
     assert small.calls() == []
 
 
-@pytest.mark.parametrize("plan", ["0", "../../site", "deadbeef", "*"])
+@pytest.mark.parametrize("plan", ["../../site", "deadbeef"])
 def test_a_plan_that_does_not_exist_arms_nothing(shell: Shell, small: SmallSite, plan: str) -> None:
     error = shell("restore", "--yes", "--plan", plan, "--json", code=5).error
     assert "there is no plan" in error["message"]

@@ -151,13 +151,16 @@ def test_diff_masks_and_extract_touches_nothing_live(shell: Shell, small: SmallS
     ],
 )
 def test_wrong_usage_is_2_with_a_hint_and_an_error_in_json(shell: Shell, words: tuple[str, ...]) -> None:
-    plain = shell(*words, code=2)
-    assert plain.out == ""
-    assert plain.err.startswith("pacs-recover: ")
-    assert "\n  next: " in plain.err
     error = shell(*words, "--json", code=2).error
     assert error["message"]
     assert error["hint"]
+
+
+def test_an_error_is_text_on_stderr_without_json(shell: Shell) -> None:
+    done = shell("catalog", "nonsense", code=2)
+    assert done.out == ""
+    assert done.err.startswith("pacs-recover: ")
+    assert "\n  next: " in done.err
 
 
 def test_a_backup_that_is_not_there_is_3_and_the_hint_names_the_nearest(shell: Shell, small: SmallSite) -> None:

@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.cli.shell import Shell
+from tests.cli.shell import COMMAND, environment
 
 ROOT = Path(__file__).parents[2]
 PAGES = ("README.md", "docs/guide.md", "docs/runs.md", "docs/site.md")
 SECOND = {"init", "check", "show"}
 
 
-def commands(page: str) -> set[tuple[str, ...]]:
+@pytest.fixture(scope="module")
+def there_are() -> set[str]:
+    """What ``--help`` lists, of the program and of ``site``."""
+    found = set()
+    for group in ("", "site "):
+        argv = [*COMMAND, *group.split(), "--help"]
+        text = subprocess.run(argv, capture_output=True, text=True, check=True, env=environment()).stdout
+        found |= {group + name for name in re.findall(r"^  ([a-z]+)  ", text.partition("Commands:")[2], re.MULTILINE)}
+    return found
+
+
+def commands(page: str) -> set[str]:
     """Every ``pacs-recover WORD`` of a page, options before it left out."""
     text = (ROOT / page).read_text()
     found = re.findall(r"pacs-recover (?:--(?:state|site) \S+ |--read-only )*([a-z]+)(?: ([a-z]+))?", text)
-    return {(first, second) if first == "site" and second in SECOND else (first,) for first, second in found}
+    return {f"{first} {second}" if first == "site" and second in SECOND else first for first, second in found}
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_command_that_a_page_names_exists(shell: Shell, page: str) -> None:
+def test_every_command_that_a_page_names_exists(there_are: set[str], page: str) -> None:
     named = commands(page)
     assert named
-    for words in named:
-        assert shell(*words, "--help", code=0).out.startswith(f"Usage: pacs-recover {' '.join(words)}")
+    assert named <= there_are
 
 
 @pytest.mark.parametrize("page", PAGES)
