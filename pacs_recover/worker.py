@@ -108,20 +108,21 @@ def restore(run: Path, stop: Callable[[], bool]) -> int:
     with closing(Journal(run / JOURNAL, create=True)) as journal:
         try:
             job = open_job(request, journal, sibling_journals(run))
-            steps, problem = checklist(job), None
-        except RecoverError as error:
+            steps: tuple[Step, ...] = checklist(job)
+            problem: Exception | None = None
+        except Exception as error:
             steps, problem = (), error
         journal.write(Planned, request=request, steps=engine.lines(steps), program=__version__, boot=boot_id())
         if problem:
             return refused(journal, problem)
         try:
             lock = SiteLock(**lock_paths(request))
-        except (RecoverError, OSError) as error:
+        except Exception as error:  # whatever it is, it is told: nothing was touched
             return refused(journal, error)
         with closing(lock):
             try:
                 lock.mark(mark(request, run, refuse_unfinished(lock, run.name)))
-            except (RecoverError, OSError) as error:
+            except Exception as error:
                 return refused(journal, error)
             return drive(engine.run(steps, job.target, stopping=stop), run, request, journal, lock)
 
@@ -136,9 +137,16 @@ def take_up(run: Path, purpose: Literal["resume", "rollback"], operator: str, st
             steps = checklist(job)
             if purpose == "resume":
                 refuse_resume(journal.events, steps)
-            lock.mark(mark(request, run, None))
             journal.step = None
-            journal.write(Resumed, program=__version__, boot=boot_id(), purpose=purpose, operator=operator)
+            try:
+                lock.mark(mark(request, run, None))
+                journal.write(Resumed, program=__version__, boot=boot_id(), purpose=purpose, operator=operator)
+            except OSError as error:
+                state = run.parent.parent
+                why = f"the journal in {state} cannot be written: {error.strerror}"
+                raise Refused(
+                    why, f"make room in {state}, then: pacs-recover --state {state} {purpose} {run.name}"
+                ) from error
             again = engine.resume(steps, job.target, stop) if purpose == "resume" else engine.rollback(job.target)
             return drive(again, run, request, journal, lock)
 
@@ -171,7 +179,7 @@ def reply(asked: Asked, run: Path, request: Request, journal: Journal) -> bool:
     return yes
 
 
-def refused(journal: Journal, error: RecoverError | OSError) -> int:
+def refused(journal: Journal, error: Exception) -> int:
     """End a run that may not even begin."""
     message, hint, code = engine.told(error)
     journal.write(Failed, title="Begin", evidence=message, hint=hint, exit_code=code)

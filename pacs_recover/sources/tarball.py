@@ -15,7 +15,7 @@ from typing import Any
 from pacs_recover.errors import RecoverError, SourceError
 from pacs_recover.formats.streams import CHUNK, Peeking, Pieces
 from pacs_recover.sources.file import HARMLESS, unreadable
-from pacs_recover.target import places
+from pacs_recover.target import places, trees
 from pacs_recover.text import safe
 
 BLOCK = tarfile.BLOCKSIZE
@@ -131,9 +131,18 @@ def _held(parent: int, name: str, label: str, found: os.stat_result) -> Iterator
     try:
         if not os.path.samestat(found, os.fstat(fd)):
             raise _changed(label)
+        if stat.S_ISREG(found.st_mode):
+            _must_belong_here(fd, parent, label)
         yield fd
     finally:
         os.close(fd)
+
+
+def _must_belong_here(fd: int, parent: int, label: str) -> None:
+    try:
+        trees.must_belong_here(fd, parent, label)
+    except RecoverError as error:
+        raise SourceError(error.message, error.hint) from error
 
 
 def _described(label: str, found: os.stat_result, target: str = "") -> TarInfo:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import time
 from collections.abc import Callable, Iterable
@@ -13,6 +14,7 @@ from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.events import Effect, LivePath, Sealed
 from pacs_recover.journal import Journal, pending
 from pacs_recover.processes import holders
+from pacs_recover.services.calls import call
 from pacs_recover.site import Site
 from pacs_recover.target import places, rooms, trees, undo
 from pacs_recover.target.control import Control
@@ -20,6 +22,10 @@ from pacs_recover.target.rooms import Room
 from pacs_recover.target.trees import Entry
 from pacs_recover.text import safe, size
 
+SELINUX = Path("/sys/fs/selinux/enforce")
+"""Exists where the kernel enforces or watches SELinux labels."""
+RELABEL = 60.0
+"""Seconds that restorecon may take."""
 LINGER = 5.0
 """Seconds that a stopped service's processes get to let go of their files."""
 
@@ -136,6 +142,7 @@ class Target:
             raise RecoverError(
                 f"something appeared at {safe(live)} meanwhile", "see which process writes there"
             ) from error
+        self._relabel(component)
         self.check_in_place(component, *sidecars)
         return f"{safe(live)}: {size(seal.size)}, verified"
 
@@ -182,12 +189,25 @@ class Target:
             raise RecoverError(f"{safe(seal.path)} is not what was verified", "see who else works in that directory")
 
     def _label(self, staged: Path, component: str) -> None:
-        """Give the top of what goes live the security label and ACL of what was there, if that was of its kind."""
+        """Give each thing that goes live the security label and ACL of what was there, if that was of its kind."""
         old = undo.aside_of(Path(self.room(component).path), component) / self.live[component].name
-        was, comes = places.identity(old), places.identity(staged)
-        if was and comes and stat.S_IFMT(was.mode) == stat.S_IFMT(comes.mode):
-            with suppress(PermissionError):  # we are not root and may not read the old one
-                trees.label(old, staged)
+        for entry in trees.entries(staged, hashed=False):
+            one, other = (top if entry.name == "." else top / entry.name for top in (old, staged))
+            was, comes = places.identity(one), places.identity(other)
+            if (
+                entry.kind in ("file", "directory")
+                and was
+                and comes
+                and stat.S_IFMT(was.mode) == stat.S_IFMT(comes.mode)
+            ):
+                with suppress(PermissionError):  # we are not root and may not read the old one
+                    trees.label(one, other)
+
+    def _relabel(self, component: str) -> None:
+        """Where nothing lived, the policy's own labels: a file keeps those of the directory that it was staged in."""
+        aside = undo.aside_of(Path(self.room(component).path), component) / self.live[component].name
+        if SELINUX.exists() and shutil.which("restorecon") and places.identity(aside) is None:
+            call(["restorecon", "-R", str(self.live[component])], RELABEL)
 
     def _make_parents(self, home: Path) -> None:
         """On a new host the directory above is missing too: made with the site's owner, closed to others."""

@@ -126,7 +126,7 @@ def _copy_file(old: int, name: str, new: int, new_name: str) -> None:
     create = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     with _opened(name, old, os.O_RDONLY) as source, _opened(new_name, new, create) as destination:
         _must_be_a_file(source, name)
-        _must_belong_here(source, old, name)
+        must_belong_here(source, old, name)
         while chunk := os.read(source, CHUNK):
             view = memoryview(chunk)
             while view:
@@ -141,7 +141,7 @@ def _must_be_a_file(fd: int, name: str) -> None:
         )
 
 
-def _must_belong_here(fd: int, parent: int, name: str) -> None:
+def must_belong_here(fd: int, parent: int, name: str) -> None:
     """A hard link to somebody else's file, where a host lets users make one, would give them what only we may read."""
     found, home = os.fstat(fd), os.fstat(parent)
     borrowed = found.st_nlink > 1 and (found.st_uid != home.st_uid or home.st_uid == 0)
