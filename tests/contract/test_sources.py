@@ -18,7 +18,10 @@ from pacs_recover.errors import SourceError
 from pacs_recover.model import COMPONENTS, Backup
 from pacs_recover.sources import Problem, Source
 from pacs_recover.sources.aside import AsideSource
+from pacs_recover.sources.litestream import KEPT, LitestreamSource
+from pacs_recover.sources.litestream_store import FileStore
 from pacs_recover.sources.local import LocalSource
+from tests.sources.make_replica import golden
 from tests.sources.places import Run, backup_file, closed, open_place, unprivileged
 
 TAKEN = datetime(2026, 11, 10, 2, tzinfo=UTC)
@@ -34,6 +37,13 @@ class Case:
     late: Path
     """A part of it that is read after the first backup is given."""
     remove: Callable[[Backup], object]
+    scratch: Path | None = None
+    """Where what must be assembled first goes; None where nothing must."""
+
+    @property
+    def room(self) -> Path:
+        """What ``open`` is given."""
+        return self.scratch or self.tree
 
 
 def local(place: Path) -> Case:
@@ -61,7 +71,20 @@ def aside(place: Path) -> Case:
     )
 
 
-@pytest.fixture(params=[local, aside], ids=lambda make: make.__name__)
+def litestream(place: Path) -> Case:
+    """A replica that Litestream made, whose points are restored into a place of their own."""
+    (place / "scratch").mkdir()
+    replica, _ = golden("0.5", place)
+
+    def remove(backup: Backup) -> None:
+        for file in replica.rglob(f"*-{backup.key.removeprefix(KEPT)}.ltx"):
+            file.unlink()
+
+    late = min(replica.rglob("ltx/[01]/*.ltx"), key=lambda file: file.name)
+    return Case(LitestreamSource("litestream", FileStore(replica)), replica, late, remove, place / "scratch")
+
+
+@pytest.fixture(params=[local, aside, litestream], ids=lambda make: make.__name__)
 def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     """Every source in turn."""
     with open_place() as place:
@@ -75,7 +98,7 @@ def listed(case: Case, component: str | None = None) -> list[Backup]:
 
 def digest(case: Case, backup: Backup) -> tuple[str, int]:
     seen, size = hashlib.sha256(), 0
-    with case.source.open(backup, case.tree) as file:
+    with case.source.open(backup, case.room) as file:
         while chunk := file.read(100_000):
             seen.update(chunk)
             size += len(chunk)
@@ -141,7 +164,7 @@ def test_what_is_opened_twice_has_the_same_hash_and_the_size_that_was_listed(cas
 def test_a_backup_that_vanished_is_an_error_that_names_it_and_what_to_do(case: Case) -> None:
     backup = listed(case)[0]
     case.remove(backup)
-    with pytest.raises(SourceError) as failure, case.source.open(backup, case.tree):
+    with pytest.raises(SourceError) as failure, case.source.open(backup, case.room):
         pass
     assert Path(backup.key).name in failure.value.message
     assert failure.value.hint
@@ -155,7 +178,7 @@ def test_nothing_that_is_asked_of_a_source_changes_anything_in_it(case: Case) ->
         for backup in listed(case, component):
             digest(case, backup)
     for backup in listed(case):
-        with case.source.open(backup, case.tree) as file:
+        with case.source.open(backup, case.room) as file:
             file.read(1)
     assert state(case.tree) == before
 
@@ -163,7 +186,7 @@ def test_nothing_that_is_asked_of_a_source_changes_anything_in_it(case: Case) ->
 def test_reading_that_is_given_up_leaves_no_descriptor_and_no_thread(case: Case) -> None:
     with steady():
         for backup in listed(case):
-            with case.source.open(backup, case.tree) as file:
+            with case.source.open(backup, case.room) as file:
                 file.read(1000)
         listing = case.source.listing()
         next(listing)
@@ -180,5 +203,5 @@ def steady() -> Iterator[None]:
 def test_a_source_has_no_verb_but_to_list_and_to_open(case: Case) -> None:
     verbs = {name for name, _ in inspect.getmembers(case.source, callable) if not name.startswith("_")}
     assert verbs == {"listing", "open"}
-    with case.source.open(listed(case)[0], case.tree) as file:
+    with case.source.open(listed(case)[0], case.room) as file:
         assert not file.writable()
