@@ -224,7 +224,7 @@ def test_a_damaged_live_queue_never_blocks_and_a_rollback_brings_just_it_back(
     plan = small.plan(small.demo.good["queue"])
     if damage is not unreadable or os.geteuid() != 0:
         assert plan.replay is not None
-            assert [plan.replay[key] for key in ("resent", "dead_lettered", "lost_since")] == [None, None, None]
+        assert [plan.replay[key] for key in ("resent", "dead_lettered", "lost_since")] == [None, None, None]
     assert plan.request.questions
     code, run = small.restore(plan)
     assert code == 0, outcome(run)
