@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from pacs_recover.components import Component, Job, registry
+from pacs_recover.components import Afterwards, Component, Job, registry
 from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.model import Step
 from pacs_recover.target import places
@@ -55,6 +54,9 @@ def _steps(job: Job, parts: list[Component]) -> Iterator[Step]:
         phase="soak",
         covers="Service starts with restored data",
     )
+    for part in parts:
+        if isinstance(part, Afterwards):
+            yield from part.afterwards(job)
 
 
 def ready(job: Job) -> str:
@@ -63,7 +65,6 @@ def ready(job: Job) -> str:
     needed: dict[int, int] = {}
     for name, choice in job.choices.items():
         live = job.look.live[name]
-        _must_be_movable(live)
         device = places.nearest_existing(live.parent).stat().st_dev
         needed[device] = needed.get(device, 0) + choice.bytes
         job.target.room(name)
@@ -76,15 +77,6 @@ def ready(job: Job) -> str:
                 f"{service.name} is not installed: {state.detail}", "install PACS Bridge first, then plan again"
             )
     return f"owner {uid}:{gid}; room for {size(sum(needed.values()))}; {count(len(job.services), 'service')} known"
-
-
-def _must_be_movable(live: Path) -> None:
-    """A mount point cannot be renamed, so it cannot be swapped. Refused."""
-    if os.path.ismount(live):
-        raise Refused(
-            f"{safe(live)} is a mount point, which cannot be set aside by a rename",
-            "mount its parent directory instead, or name a directory inside it in the site file",
-        )
 
 
 def _must_have_room(live: Path, needed: dict[int, int]) -> None:

@@ -7,6 +7,7 @@ import os
 import secrets
 import socket
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     request: Request
     steps: tuple[StepLine, ...]
     changes: tuple[str, ...] = ()
-    replay: dict[str, int | None] | None = None
+    replay: dict[str, Any] | None = None
+    """What a restored queue sends again and loses (``formats.replay.NUMBERS``); each None where it is unknown."""
     previews: dict[str, Preview] = {}
     findings: tuple[Fact, ...] = ()
     """About the host and the set: a ``bad`` one forbids running it."""
@@ -63,9 +65,10 @@ def make(site: Site, backups: Sequence[Backup], state: State, since: datetime | 
     choices, previews, comparisons = {}, {}, {}
     with state.scratch() as scratch:
         for backup in backups:
-            read = _read(backup, open_backup, scratch, look)
-            name = backup.component
-            choices[name], previews[name], comparisons[name] = read
+            choices[backup.component], previews[backup.component] = _read(backup, open_backup, scratch, look)
+        together = replace(look, restored={name: scratch / name for name in choices})
+        for backup in backups:
+            comparisons[backup.component] = _compared(backup, scratch, together)
     request = _request(site, live, choices, comparisons, since)
     job = Job(look=look, choices=choices, questions=request.questions, open=open_backup, services=services)
     return Plan(
@@ -81,19 +84,25 @@ def make(site: Site, backups: Sequence[Backup], state: State, since: datetime | 
     )
 
 
-def _read(backup: Backup, open_backup: Any, scratch: Path, look: Look) -> tuple[Choice, Preview, Comparison]:
+def _read(backup: Backup, open_backup: Any, scratch: Path, look: Look) -> tuple[Choice, Preview]:
     """One backup, read to its end and judged. BadBackup names every bad fact."""
-    part = component(backup.component)
-    content, spare = scratch / backup.component, scratch / f"{backup.component}-live"
+    part, content = component(backup.component), scratch / backup.component
     content.mkdir(mode=0o700)
-    spare.mkdir(mode=0o700)
     with open_backup(backup) as raw:
         read = exhaust(read_backup(part, backup, raw, content, look))
     choice = Choice(backup=backup, sha256=read.sha256, bytes=read.content)
     with naming(backup, look):
         preview = part.preview(content, look)
         refuse_bad(backup, preview)
-        return choice, preview, part.compare(content, look, spare)
+    return choice, preview
+
+
+def _compared(backup: Backup, scratch: Path, look: Look) -> Comparison:
+    """What one backup, read before, would change. BadBackup."""
+    spare = scratch / f"{backup.component}-live"
+    spare.mkdir(mode=0o700)
+    with naming(backup, look):
+        return component(backup.component).compare(scratch / backup.component, look, spare)
 
 
 def refuse_bad(backup: Backup, preview: Preview) -> None:
@@ -153,7 +162,7 @@ def operator() -> str:
     return safe(os.environ.get("SUDO_USER") or login, 80)
 
 
-def _replay(comparisons: Mapping[str, Comparison]) -> dict[str, int | None] | None:
+def _replay(comparisons: Mapping[str, Comparison]) -> dict[str, Any] | None:
     found = [comparison.replay for comparison in comparisons.values() if comparison.replay is not None]
     return dict(found[0]) if found else None
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, runtime_checkable
 
 from pacs_recover.errors import BadBackup, RecoverError, UsageError
 from pacs_recover.events import Choice, Question
@@ -33,6 +33,8 @@ class Look:
     """The service's variables; None where they cannot be known."""
     live: Mapping[str, Path]
     """The live paths by component, links resolved."""
+    restored: Mapping[str, Path] = field(default_factory=dict)
+    """What is restored together, unpacked, by component; empty while each is looked at alone."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,15 @@ class Component(Protocol):
         ...
 
 
+@runtime_checkable
+class Afterwards(Protocol):
+    """A component that also has something to tell once the restored site was proven."""
+
+    def afterwards(self, job: Job) -> Iterator[Step]:
+        """Steps that change nothing and never fail."""
+        ...
+
+
 @dataclass(frozen=True)
 class Comparison:
     """What a restore would change."""
@@ -93,8 +104,8 @@ class Comparison:
     """What the operator has to accept before the service is stopped."""
     diff: tuple[str, ...] = ()
     """Lines of a difference, secrets masked."""
-    replay: Mapping[str, int | None] | None = None
-    """The queue's numbers for the plan: ``resent``, ``dead_lettered``, ``lost_since``; None where unknown."""
+    replay: Mapping[str, Any] | None = None
+    """The queue's numbers for the plan (``formats.replay.NUMBERS``); each None where it is unknown."""
 
 
 def read_backup(

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pacs_recover.components import Comparison, Job, Look, Unpack, unpacking
+from pacs_recover.components.config import TREE
 from pacs_recover.errors import BadBackup, RecoverError
 from pacs_recover.events import Question
 from pacs_recover.formats import archive, queue_db, settings, sqlite, sqlite_set, streams
 from pacs_recover.formats import replay as replaying
-from pacs_recover.formats.replay import Replay
 from pacs_recover.formats.sqlite_set import Unknown
 from pacs_recover.formats.streams import Reader
+from pacs_recover.journal import pending
 from pacs_recover.model import Amount, Backup, Preview, Step
-from pacs_recover.target import places
+from pacs_recover.target import places, rooms, undo
 from pacs_recover.text import count, safe
 
 NAME = "queue.db"
+OUTLINE = "outline.db"
+"""Beside the staged database: its ids, to count against the old queue when the new one is long in use."""
 SIDECARS = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database; a stale -wal is replayed over whatever file it finds."""
 SET_LIMITS = archive.Limits(members=16, total=1 << 44, file=1 << 44)
@@ -70,10 +75,9 @@ class Queue:
             replay = replaying.compare(content / NAME, held, datetime.now(UTC), ttl(look))
         except (RecoverError, OSError) as error:  # the backup was judged before: this is about what lives
             return _unknown(f"the live queue cannot be compared ({safe(error)})")
-        risky = replay.resent or replay.dead_lettered or replay.lost_since
-        question = Question("The replay risk is accepted", replay.sentence()) if risky else None
+        question = None if replay.harmless else Question("The replay risk is accepted", replay.sentence())
         created = () if held else ("queue: nothing lives there now; it will be created",)
-        return Comparison((*created, f"queue: {replay.sentence()}"), question, replay=_numbers(replay))
+        return Comparison((*created, f"queue: {replay.sentence()}"), question, replay=replay.numbers())
 
     def _live(self, look: Look, scratch: Path) -> Path | Unknown | None:
         """A private copy of the live queue; None where there is none, Unknown where it cannot be had."""
@@ -90,12 +94,27 @@ class Queue:
             covers="Database integrity check passes",
         )
         yield Step("The restored database is a PACS Bridge queue", lambda: self._is_queue(job), kind="check")
+        yield Step("List the backup's messages by id, to count them against the stopped queue", lambda: self._list(job))
         yield Step("Give the restored database its owner and make it durable", lambda: self._seal(job))
 
     def swap(self, job: Job) -> Iterator[Step]:
         """The whole set aside, the one file in."""
         yield Step("Set the live database aside with its -wal", lambda: job.target.set_aside("queue", *SIDECARS))
         yield Step("Put the restored database in place", lambda: job.target.put("queue", *SIDECARS))
+
+    def afterwards(self, job: Job) -> Iterator[Step]:
+        """The count that the plan could only foresee: what was set aside is complete and changes no more."""
+        yield Step("Count what is sent again and what is lost", lambda: _counted(job), phase="after")
+
+    def _list(self, job: Job) -> str:
+        """What cannot be listed cannot be counted later, which is no reason to restore nothing."""
+        staging = job.target.staging("queue")
+        places.remove_tree(staging / OUTLINE)
+        try:
+            return replaying.outline(staging / NAME, staging / OUTLINE)
+        except (RecoverError, OSError) as error:
+            places.remove_tree(staging / OUTLINE)
+            return f"they cannot be listed, so what is sent again will stay unknown: {safe(error)}"
 
     def _is_queue(self, job: Job) -> str:
         found = queue_db.content(job.target.staging("queue") / NAME)
@@ -107,22 +126,77 @@ class Queue:
 
 
 def ttl(look: Look) -> float:
-    """Seconds that the live configuration lets a message wait; the service's default where it cannot be read."""
+    """Seconds that a message may wait by the configuration that will be live; the service's default where unreadable.
+
+    Its variables have the values that the service gets.
+    """
     try:
-        return settings.message_ttl(settings.read(look.live["config"] / look.site.live.config_file))
+        home = look.restored["config"] / TREE if "config" in look.restored else look.live["config"]
+        tree = settings.read(home / look.site.live.config_file)
+        return settings.message_ttl(settings.expand(tree, look.environment).tree)
     except (OSError, RecoverError):
         return settings.DEFAULT_TTL
 
 
-def _numbers(replay: Replay | None) -> dict[str, int | None]:
-    names = ("resent", "dead_lettered", "lost_since")
-    return {name: getattr(replay, name) if replay else None for name in names}
+def _counted(job: Job) -> str:
+    """The final numbers, or that they are unknown: the site is restored and proven, whatever comes of counting."""
+    try:
+        return _count(job)
+    except Exception as error:
+        why = safe(error) if isinstance(error, RecoverError | OSError) else type(error).__name__
+        return f"unknown what was sent again or lost: {why}"
+    finally:
+        with suppress(OSError):
+            places.remove_tree(job.target.staging("queue") / "count")
+
+
+def _count(job: Job) -> str:
+    """Compare the backup's outline with the queue that was set aside, as of that moment. RecoverError, OSError."""
+    listed = job.target.staging("queue") / OUTLINE
+    if places.identity(listed) is None:
+        raise RecoverError("the backup's messages were not listed before the stop")
+    effect = next(
+        e for e in pending(job.target.journal.events) if e.undo == "bring_back" and e.args["component"] == "queue"
+    )
+    inverse = undo.from_args(effect.args)
+    assert isinstance(inverse, undo.BringBack)
+    if inverse.originals[0].inode is None:
+        return (
+            replaying.compare(listed, None, effect.at, ttl(job.look)).sentence(final=True) + "; no queue lived before"
+        )
+    aside = undo.aside_of(rooms.locate(inverse.room), "queue") / inverse.originals[0].name
+    found = replaying.compare(listed, _whole(aside, job), effect.at, ttl(job.look))
+    return f"{found.sentence(final=True)}; counted as of the stop against {safe(aside)}, which is kept"
+
+
+def _whole(aside: Path, job: Job) -> Path:
+    """What was set aside as one sound file: where it stands alone it is read in place, else a copy of the set is made.
+
+    After a clean stop it stands alone, so that no second copy of a large queue is needed. RecoverError, OSError.
+    """
+    found = places.identity(aside)
+    if found is None or not stat.S_ISREG(found.mode):
+        raise RecoverError(f"{safe(aside)} is not a file")
+    if not any(sqlite.holds_something(aside, suffix) for suffix in sqlite.SIDECARS):
+        sqlite.integrity(aside)
+        return aside
+    scratch = job.target.staging("queue") / "count"
+    places.remove_tree(scratch)
+    places.make_directories(scratch)
+    copy = sqlite_set.copy_live(aside, scratch)
+    if isinstance(copy, Unknown):
+        raise RecoverError(copy.reason)
+    return copy
 
 
 def _unknown(why: str) -> Comparison:
     """Nothing can be counted, which never blocks a restore but has to be accepted."""
     what = f"{why}: what would be sent again or lost is unknown"
-    return Comparison((f"queue: {what}",), Question("The unknown replay risk is accepted", what), replay=_numbers(None))
+    return Comparison(
+        (f"queue: {what}",),
+        Question("The unknown replay risk is accepted", what),
+        replay=dict.fromkeys(replaying.NUMBERS),
+    )
 
 
 QUEUE = Queue()

@@ -2,24 +2,67 @@
 
 from __future__ import annotations
 
+import heapq
+import os
 import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
+from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 from pacs_recover.formats import sqlite
-from pacs_recover.formats.queue_db import DEAD_LETTERS, QUEUE, UNSENT, WELL_FORMED, must_be_queue
-from pacs_recover.text import count
+from pacs_recover.formats.queue_db import DEAD_LETTERS, MOST, QUEUE, UNSENT, WELL_FORMED, must_be_queue
+from pacs_recover.text import count, safe
 
-SENT_AGAIN = f"""
-SELECT count(CASE WHEN b.old THEN 1 END), count(CASE WHEN NOT b.old AND NOT held THEN 1 END) FROM (
-    SELECT ({WELL_FORMED}) AND created_at < :cutoff AS old, {{held}} AS held
-    FROM main.message_queue AS m WHERE m.state IN {UNSENT}
-) AS b
+Fate = Literal["resent", "dead_lettered", "lost_since"]
+AGES = {"under_1_hour": "under 1 hour", "under_1_day": "under 1 day", "older": "older", "unknown": "unknown"}
+"""How old messages are, by when the service took them in; ``unknown`` where that time cannot be read."""
+OTHERS, UNNAMED = "others", "none"
+LONGEST = 60
+"""Characters of a destination or type that are kept: longer ones that begin alike are counted together."""
+TOLD = 5
+"""How many destinations or types a sentence names; the data names ``MOST``."""
+BACKUP_ROWS = f"""
+SELECT CASE WHEN ({WELL_FORMED}) AND created_at < :cutoff THEN 'dead_lettered' WHEN NOT {{held}} THEN 'resent' END
+AS fate, 1 AS waits, {{facts}} FROM main.{QUEUE} AS m WHERE m.state IN {UNSENT}
 """  # noqa: S608
-HELD = f"EXISTS (SELECT 1 FROM live.message_queue AS l WHERE l.id = m.id AND +l.state IN {UNSENT})"  # noqa: S608
+LIVE_ROWS = "SELECT 'lost_since', {waits}, {facts} FROM live.{table} AS m WHERE NOT ({known})"
+HELD = f"EXISTS (SELECT 1 FROM live.{QUEUE} AS l WHERE l.id = m.id AND +l.state IN {UNSENT})"  # noqa: S608
 """The unary plus keeps SQLite from looking rows up by their state instead of their id."""
+AGE = f"""
+CASE WHEN NOT ({WELL_FORMED}) THEN 'unknown' WHEN created_at >= :hour THEN 'under_1_hour'
+WHEN created_at >= :day THEN 'under_1_day' ELSE 'older' END
+"""
+UNKNOWN_AGE = "'unknown'"
+TALLY = f"""
+SELECT substr({{column}}, 1, {LONGEST + 1}), fate, waits, age, count(*) FROM ({{rows}})
+WHERE fate IS NOT NULL GROUP BY 1, 2, 3, 4 ORDER BY 1
+"""  # noqa: S608
+OUTLINE = f"""
+CREATE TABLE main.{QUEUE} AS SELECT id, CASE WHEN state IN {UNSENT} THEN substr(destination, 1, {LONGEST + 1}) END
+AS destination, '' AS payload, 0 AS priority, CASE WHEN state IN {UNSENT} THEN {UNSENT[0]} ELSE 3 END AS state,
+CASE WHEN state IN {UNSENT} THEN substr(created_at, 1, 40) END AS created_at, '' AS scheduled_at,
+CASE WHEN state IN {UNSENT} THEN substr({{message_type}}, 1, {LONGEST + 1}) END AS message_type
+FROM backup.{QUEUE}
+"""  # noqa: S608
+ROOM = 64 << 20
+"""Bytes that must stay free beside an outline: it may lie on the filesystem of the live service."""
+
+
+class Counts(Struct, frozen=True, kw_only=True):
+    """Messages of one destination, type or age, by what would become of them."""
+
+    resent: int = 0
+    dead_lettered: int = 0
+    lost_since: int = 0
+
+
+Breakdown = Mapping[str, Counts]
 
 
 class Replay(Struct, frozen=True, kw_only=True):
@@ -38,77 +81,218 @@ class Replay(Struct, frozen=True, kw_only=True):
     """Live, waiting or dead, and unknown to the backup."""
     unsent_lost: int
     """Of those, the ones that still wait to be sent: nobody would ever send them."""
+    by_destination: Breakdown = {}
+    """The ``MOST`` largest, largest first, then ``others``; names are made harmless and cut."""
+    by_type: Breakdown = {}
+    """The same by HL7 message type; ``none`` is a message without one."""
+    by_age: Breakdown = {}
+    """By every key of ``AGES``."""
 
     @property
     def harmless(self) -> bool:
         """Whether nothing would be sent again, die or be lost."""
         return not (self.resent or self.dead_lettered or self.lost_since)
 
-    def sentence(self) -> str:
-        """What an operator has to know before agreeing to it."""
+    def sentence(self, *, final: bool = False) -> str:
+        """What an operator has to know before agreeing to it; ``final`` once it is done."""
         if self.harmless:
-            return "no message would be sent again, none would be lost"
+            return f"no message {'is' if final else 'would be'} sent again, none {'is' if final else 'would be'} lost"
+        be, become, are_lost = WORDS[final]
+        again, dead, lost = (count(n, "message") for n in (self.resent, self.dead_lettered, self.lost_since))
         return "; ".join(
             (
-                f"{count(self.resent, 'message')} would be sent again",
-                f"{count(self.dead_lettered, 'message')} past the time to live would become dead letters "
-                "(some may be sent first)",
-                f"{count(self.lost_since, 'message')} that arrived since would be lost, "
-                f"{self.unsent_lost:,} of them not yet sent",
+                f"{again} {be}{self._of('resent')}",
+                f"{dead} past the time to live {become} (some may be sent first){self._of('dead_lettered')}",
+                f"{lost} {are_lost}, {self.unsent_lost:,} of them not yet sent{self._of('lost_since')}",
             )
         )
+
+    def _of(self, fate: Fate) -> str:
+        """The breakdown of one number, for a person."""
+        ages = {AGES[name]: counts for name, counts in self.by_age.items()}
+        told = (
+            ("to", _ranked(self.by_destination, fate)),
+            ("type", _ranked(self.by_type, fate)),
+            ("age", _numbers(ages, fate)),
+        )
+        words = [f"{label} {', '.join(f'{name} {n:,}' for name, n in found.items())}" for label, found in told if found]
+        return f" [{' / '.join(words)}]" if words else ""
+
+    def numbers(self) -> dict[str, Any]:
+        """The plain data of the JSON contract."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return {name: found[name] for name in NUMBERS}
+
+
+WORDS = (
+    ("would be sent again", "would become dead letters", "that arrived since would be lost"),
+    ("sent again", "becoming dead letters", "arrived since and lost"),
+)
+"""What becomes of messages, before and after it is decided; fit for one and for many."""
+NUMBERS = ("resent", "dead_lettered", "lost_since", "by_destination", "by_type", "by_age")
+"""The keys of ``replay_risk`` in the JSON contract."""
+
+
+def _numbers(found: Breakdown, fate: Fate) -> dict[str, int]:
+    return {name: getattr(counts, fate) for name, counts in found.items() if getattr(counts, fate)}
+
+
+def _ranked(found: Breakdown, fate: Fate) -> dict[str, int]:
+    """The largest of one fate, the rest in one number."""
+    numbers = _numbers(found, fate)
+    rest = numbers.pop(OTHERS, 0)
+    named = sorted(numbers.items(), key=lambda item: -item[1])
+    rest += sum(number for _, number in named[TOLD:])
+    return dict(named[:TOLD]) | ({OTHERS: rest} if rest else {})
 
 
 def compare(backup: Path, live: Path | None, now: datetime, ttl_seconds: float) -> Replay:
     """Count what putting ``backup`` in the place of ``live`` would do; both are private files, None is no live queue.
 
-    ``ttl_seconds`` is the service's ``queue.message_ttl``, in seconds. Times that cannot be read count as young: sent
-    again. A rollback is the same question: the queue that was set aside comes back in the place of the one now live.
-    Memory stays flat. Raises BadBackup where either is damaged or no queue, SourceError where it cannot be read.
+    ``backup`` may be an outline. ``ttl_seconds`` is the service's ``queue.message_ttl``, in seconds. Times that cannot
+    be read count as young: sent again. A rollback is the same question: the queue that was set aside comes back in the
+    place of the one now live. Memory stays flat. Raises BadBackup where either is damaged or no queue, SourceError
+    where it cannot be read.
     """
     must_be_queue(backup)
-    if live is None:
-        with sqlite.reading(backup) as database:
-            dead, resent = _sent_again(database, "0", _cutoff(now, ttl_seconds))
-        return Replay(resent=resent, dead_lettered=dead, lost_since=0, unsent_lost=0)
-    must_be_queue(live)
-    with sqlite.reading(backup, sqlite.patience(backup) + sqlite.patience(live)) as database:
-        database.execute("ATTACH ? AS live", (sqlite.uri(live),))
-        dead, resent = _sent_again(database, HELD, _cutoff(now, ttl_seconds))
-        lost, unsent = _lost(database)
-    return Replay(resent=resent, dead_lettered=dead, lost_since=lost, unsent_lost=unsent)
+    seconds = sqlite.patience(backup)
+    if live is not None:
+        must_be_queue(live)
+        seconds += sqlite.patience(live)
+    with sqlite.reading(backup, seconds) as database:
+        if live is not None:
+            database.execute("ATTACH ? AS live", (sqlite.uri(live),))
+        times = {"cutoff": _before(now, ttl_seconds), "hour": _before(now, 3600), "day": _before(now, 86400)}
+        rows = " UNION ALL ".join(_rows(database, live is not None))
+        destinations = _tally(database, rows, "destination", times)
+        types = _tally(database, rows, "message_type", times)
+    total = destinations.total
+    return Replay(
+        resent=total["resent"],
+        dead_lettered=total["dead_lettered"],
+        lost_since=total["lost_since"],
+        unsent_lost=destinations.unsent_lost,
+        by_destination=destinations.named,
+        by_type=types.named,
+        by_age={name: Counts(**found) for name, found in destinations.ages.items()},
+    )
 
 
-def _cutoff(now: datetime, ttl_seconds: float) -> str:
-    """The time before which messages are too old, as the service writes times."""
+def _before(now: datetime, seconds: float) -> str:
+    """The time so long ago, as the service writes times."""
     try:
-        moment = now.astimezone(UTC) - timedelta(seconds=ttl_seconds)
+        moment = now.astimezone(UTC) - timedelta(seconds=seconds)
     except OverflowError:
         moment = datetime.min
     return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="milliseconds")
 
 
-def _sent_again(database: sqlite3.Connection, held: str, cutoff: str) -> tuple[int, int]:
-    dead, resent = database.execute(SENT_AGAIN.format(held=held), {"cutoff": cutoff}).fetchone()
-    return dead, resent
-
-
-def _lost(database: sqlite3.Connection) -> tuple[int, int]:
-    """Rows of both live tables whose id is in neither of the backup's, and how many of them wait to be sent."""
+def _rows(database: sqlite3.Connection, live: bool) -> Iterator[str]:
+    """Questions for each row that something would become of, and for its facts."""
+    yield BACKUP_ROWS.format(held=HELD if live else "0", facts=_facts(database, "main", QUEUE))
     known = " OR ".join(
         f"EXISTS (SELECT 1 FROM main.{table} AS k WHERE k.id = m.id)"  # noqa: S608
         for table in _tables(database, "main")
     )
-    lost = unsent = 0
-    for table in _tables(database, "live"):
-        waits = f"state IN {UNSENT}" if table == QUEUE else "0"
-        question = f"SELECT count(*), count(CASE WHEN {waits} THEN 1 END) FROM live.{table} AS m WHERE NOT ({known})"  # noqa: S608
-        found = database.execute(question).fetchone()
-        lost, unsent = lost + found[0], unsent + found[1]
-    return lost, unsent
+    for table in _tables(database, "live") if live else ():
+        waits = f"m.state IN {UNSENT}" if table == QUEUE else "0"
+        yield LIVE_ROWS.format(waits=waits, facts=_facts(database, "live", table), table=table, known=known)
+
+
+def _facts(database: sqlite3.Connection, schema: str, table: str) -> str:
+    """Destination, type and age of a row; only those columns are asked for that the table has."""
+    has = _columns(database, schema, table)
+    told = [f"m.{name} AS {name}" if name in has else f"NULL AS {name}" for name in ("destination", "message_type")]
+    return ", ".join((*told, f"{AGE if 'created_at' in has else UNKNOWN_AGE} AS age"))
+
+
+class _Tally:
+    """Counts by name in flat memory: of all names only the largest are ever kept."""
+
+    def __init__(self) -> None:
+        self.total: dict[str, int] = dict.fromkeys(Counts.__struct_fields__, 0)
+        self.ages = {age: dict(self.total) for age in AGES}
+        self.unsent_lost = 0
+        self._others = dict(self.total)
+        self._largest: list[tuple[int, int, str, dict[str, int]]] = []
+
+    def add(self, name: str, rows: Iterable[tuple[Any, str, int, str, int]], serial: int) -> None:
+        """All rows of one name; names come one after the other."""
+        found = dict.fromkeys(self.total, 0)
+        for _, fate, waits, age, number in rows:
+            for counts in (found, self.total, self.ages[age]):
+                counts[fate] += number
+            self.unsent_lost += number if waits and fate == "lost_since" else 0
+        heapq.heappush(self._largest, (sum(found.values()), -serial, name, found))
+        if len(self._largest) > MOST:
+            _add(self._others, heapq.heappop(self._largest)[3])
+
+    @property
+    def named(self) -> dict[str, Counts]:
+        """The largest, largest first; names that look the same once they are harmless are one."""
+        found: dict[str, dict[str, int]] = {}
+        for _, _, name, counts in sorted(self._largest, reverse=True):
+            _add(found.setdefault(name, dict.fromkeys(counts, 0)), counts)
+        if any(self._others.values()):
+            _add(found.setdefault(OTHERS, dict.fromkeys(self._others, 0)), self._others)
+        return {name: Counts(**counts) for name, counts in found.items()}
+
+
+def _add(to: dict[str, int], counts: Mapping[str, int]) -> None:
+    for name, number in counts.items():
+        to[name] += number
+
+
+def _tally(database: sqlite3.Connection, rows: str, column: str, times: Mapping[str, str]) -> _Tally:
+    found = _Tally()
+    asked = database.execute(TALLY.format(column=column, rows=rows), times)
+    for serial, (name, group) in enumerate(groupby(asked, key=lambda row: row[0])):
+        found.add(_name(name), group, serial)
+    return found
+
+
+def _name(value: object) -> str:
+    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+    return UNNAMED if text is None or text == "" else safe(text, LONGEST)
+
+
+def outline(backup: Path, into: Path) -> str:
+    """Write what ``compare`` asks of a private backup to a new file: ids, and of unsent rows where to, type and time.
+
+    So the backup can be counted against another queue when it is long in use itself. No payload is in it. Returns the
+    evidence. BadBackup, SourceError where it cannot be written or there is no room.
+    """
+    must_be_queue(backup)
+    with sqlite.refusing(into):
+        needed, room = backup.stat().st_size + ROOM, os.statvfs(into.parent)
+        if needed > room.f_bavail * room.f_frsize:
+            raise OSError(28, "not enough room")
+        os.close(os.open(into, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+        with closing(sqlite3.connect(into.absolute().as_uri(), uri=True, isolation_level=None)) as database:
+            sqlite.harden(database, sqlite.patience(backup))
+            database.execute("PRAGMA journal_mode=OFF")
+            database.execute("ATTACH ? AS backup", (sqlite.uri(backup),))
+            return f"{count(_outline(database), 'message')} listed by id"
+
+
+def _outline(database: sqlite3.Connection) -> int:
+    has = _columns(database, "backup", QUEUE)
+    database.execute("BEGIN")
+    database.execute(OUTLINE.format(message_type="message_type" if "message_type" in has else "NULL"))
+    if DEAD_LETTERS in _tables(database, "backup"):
+        database.execute(f"CREATE TABLE main.{DEAD_LETTERS} AS SELECT id FROM backup.{DEAD_LETTERS}")  # noqa: S608
+    tables = _tables(database, "main")
+    for table in tables:
+        database.execute(f"CREATE INDEX main.{table}_id ON {table}(id)")
+    database.execute("COMMIT")
+    return sum(sqlite.rows(database, table) for table in tables)
 
 
 def _tables(database: sqlite3.Connection, schema: str) -> list[str]:
     """Which of the service's two tables a database has; a queue that never had a dead letter may lack theirs."""
     question = f"SELECT name FROM {schema}.sqlite_master WHERE type = 'table' AND name IN (?, ?)"  # noqa: S608
     return [str(row[0]) for row in database.execute(question, (QUEUE, DEAD_LETTERS))]
+
+
+def _columns(database: sqlite3.Connection, schema: str, table: str) -> set[str]:
+    return {str(row[1]).lower() for row in database.execute(f"PRAGMA {schema}.table_info({table})")}

@@ -7,17 +7,34 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pacs_recover.errors import BadBackup
-from pacs_recover.formats.replay import Replay, compare
+from pacs_recover.formats import replay as replaying
+from pacs_recover.formats.replay import AGES, Counts, Replay, outline
 from tests.formats.queue_files import Row, execute, many, queue
 
 NOW = datetime(2026, 11, 11, 12, tzinfo=UTC)
 DAY = 86_400.0
 YOUNG, OLD = "2026-11-11 02:00:00.000", "2026-11-10 02:00:00.000"
+
+
+def compare(backup: Path, live: Path | None, now: datetime, ttl_seconds: float) -> Replay:
+    """The totals alone, once every breakdown has been seen to add up to them, and an outline to give the same."""
+    found = replaying.compare(backup, live, now, ttl_seconds)
+    for breakdown in (found.by_destination, found.by_type, found.by_age):
+        for fate in Counts.__struct_fields__:
+            assert sum(getattr(counts, fate) for counts in breakdown.values()) == getattr(found, fate)
+    assert found.by_age.keys() == AGES.keys()
+    listed = backup.with_name("outline.db")
+    listed.unlink(missing_ok=True)
+    outline(backup, listed)
+    assert replaying.compare(listed, live, now, ttl_seconds) == found
+    listed.unlink()
+    return msgspec.structs.replace(found, by_destination={}, by_type={}, by_age={})
 
 
 def replay(resent: int = 0, dead: int = 0, lost: int = 0, unsent: int = 0) -> Replay:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from pacs_recover import worker
-from pacs_recover.events import Effect
+from pacs_recover.events import Effect, Passed
 from pacs_recover.plan import Plan
 from tests.runs.owned_site import USER, owned_site
 from tests.runs.small_site import SmallSite, events_of, outcome, rows
@@ -229,6 +229,9 @@ def test_a_damaged_live_queue_never_blocks_and_a_rollback_brings_just_it_back(
     code, run = small.restore(plan)
     assert code == 0, outcome(run)
     assert rows(small.queue)["message_queue"] > 0
+    counted = [e.evidence for e in events_of(run) if isinstance(e, Passed) and e.title.startswith("Count what is sent")]
+    known = damage is unreadable and os.geteuid() == 0
+    assert [evidence.startswith("unknown what was sent again or lost: ") for evidence in counted] == [not known]
     assert worker.take_up(run, "rollback", "test", lambda: False) == 1
     assert standing(small) == before
 
