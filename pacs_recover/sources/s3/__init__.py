@@ -1,0 +1,53 @@
+"""Backups in a bucket of AWS S3, or of any server that speaks its protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import tzinfo
+from pathlib import Path
+from typing import BinaryIO
+
+from pacs_recover.errors import SourceError
+from pacs_recover.model import Backup
+from pacs_recover.site.model import Objective, S3Config
+from pacs_recover.sources import Problem
+from pacs_recover.sources.s3.client import connected
+from pacs_recover.sources.s3.download import opened
+from pacs_recover.sources.s3.listing import Listing
+from pacs_recover.sources.s3.place import place_of
+from pacs_recover.text import safe
+
+
+class S3Source:
+    """The backups below one prefix of a bucket, told by their names as in a directory."""
+
+    kind = "s3"
+
+    def __init__(self, config: S3Config, zone: tzinfo, objectives: Mapping[str, Objective] | None = None) -> None:
+        self.name = config.name
+        self.config = config
+        self.zone = zone
+        """In which names are read."""
+        self.objectives = dict(objectives or {})
+        """By component: what the time to read an archived backup is held against."""
+
+    def listing(self, component: str | None = None) -> Iterator[Backup | Problem]:
+        """Every backup below the prefix, page by page; older and deleted ones too, where the bucket keeps versions."""
+        with connected(self.config) as client:
+            yield from Listing(self, client, component).run()
+
+    @contextmanager
+    def open(self, backup: Backup, scratch: Path) -> Iterator[BinaryIO]:  # noqa: ARG002 - the protocol's
+        """The object's bytes, fetched in parallel, verified at their end. SourceError, here and by later reads."""
+        place = place_of(backup.key)
+        if place.bucket != self.config.bucket:
+            raise SourceError(
+                f"{place} is not in the bucket {safe(self.config.bucket)} of the source {safe(self.name)}",
+                "the site file has changed since: see pacs-recover catalog",
+            )
+        with opened(self.config, place, backup.size) as file:
+            yield file
+
+
+__all__ = ["S3Source"]

@@ -1,0 +1,115 @@
+"""A connection to a bucket, as the source's section of the site file says; the only place that knows boto3."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+from pacs_recover.errors import SourceError
+from pacs_recover.site.model import S3Config
+from pacs_recover.sources.s3.errors import unreadable
+from pacs_recover.sources.s3.place import Place
+from pacs_recover.text import safe
+
+CONNECT = 4.0
+"""Seconds; with its one repetition less than the catalog's patience, so that the cause is told."""
+READ = 30.0
+"""Seconds without a byte; a large bucket of a small server takes long for a page."""
+ATTEMPTS = 2
+CONNECTIONS = 16
+SOMEWHERE = "us-east-1"
+"""The region that servers beside AWS expect in a signature where none is named; AWS redirects from it."""
+SESSION = "pacs-recover"
+"""What an audit log calls the use of an assumed role."""
+
+
+@contextmanager
+def connected(config: S3Config) -> Iterator[Any]:
+    """A client of S3, closed at the end. SourceError where the settings or credentials make none.
+
+    A new one each time: a login or new credentials count at once.
+    """
+    with telling(Place(config.bucket, config.prefix)):
+        client = _client(config)
+    with closing(client):
+        yield client
+
+
+@contextmanager
+def telling(place: Place, doing: str = "read") -> Iterator[None]:
+    """Whatever boto3 or the connection raise becomes a SourceError that names the place, the cause and what to do."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except (BotoCoreError, ClientError, ResponseParserError, HTTPError, OSError, ValueError, RecursionError) as error:
+        raise unreadable(place, error, doing) from error
+
+
+def _client(config: S3Config) -> Any:
+    import boto3
+
+    _check(config)
+    session = boto3.Session(profile_name=config.profile)
+    region = config.region or session.region_name or SOMEWHERE
+    if config.role:
+        _assume(session, config, region)
+    return session.client("s3", **_where(config, region))
+
+
+def _check(config: S3Config) -> None:
+    """What the library would say only in words of its own. SourceError."""
+    if config.ca_bundle is not None and not (config.ca_bundle.is_file() and os.access(config.ca_bundle, os.R_OK)):
+        raise SourceError(
+            f"cannot read s3://{safe(config.bucket)}: there is no readable CA bundle {safe(config.ca_bundle)}",
+            "correct ca_bundle of the source in the site file",
+        )
+    if config.endpoint is not None and not config.endpoint.startswith(("http://", "https://")):
+        raise SourceError(
+            f"cannot read s3://{safe(config.bucket)}: its endpoint is no URL", "write endpoint: https://HOST:PORT"
+        )
+
+
+def _where(config: S3Config, region: str) -> dict[str, Any]:
+    """How S3 and STS are reached: the server of a bucket that is not AWS's answers for both."""
+    from botocore.config import Config
+
+    # Checksums of the newer SDKs break uploads and ranged reads on Ceph RGW, older MinIO and GCS; downloads are
+    # verified here, whatever the server.
+    settings = Config(
+        connect_timeout=CONNECT,
+        read_timeout=READ,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        max_pool_connections=CONNECTIONS,
+        tcp_keepalive=True,
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        s3={"addressing_style": config.addressing},
+    )
+    return {
+        "region_name": region,
+        "endpoint_url": config.endpoint,
+        "verify": str(config.ca_bundle) if config.ca_bundle else None,
+        "config": settings,
+    }
+
+
+def _assume(session: Any, config: S3Config, region: str) -> None:
+    """The role's credentials in place of the session's own, renewed when they expire in a long download."""
+    from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
+    from botocore.exceptions import NoCredentialsError
+
+    own = session.get_credentials()
+    if own is None:
+        raise NoCredentialsError
+    core = session._session
+
+    def sts(service: str, **given: Any) -> Any:
+        return core.create_client(service, **{**_where(config, region), **given})
+
+    fetcher = AssumeRoleCredentialFetcher(sts, own, config.role, extra_args={"RoleSessionName": SESSION})
+    core._credentials = DeferredRefreshableCredentials(method="assume-role", refresh_using=fetcher.fetch_credentials)
