@@ -50,7 +50,7 @@ def from_chain(store: Store, chain: tuple[Range, ...], out: int) -> Reached:
     """
     last = head_of(store, chain[-1])
     if last.size > LZ4_MOST * sum(one.entry.size for one in chain) + last.page_size:  # the lock page takes no space
-        raise lz4_frame.damaged(safe(chain[-1].entry.key), "it names more pages than the files can hold")
+        raise _too_small(store, chain)
     seen = bytearray(last.pages + 1)
     with _writing():
         os.ftruncate(out, last.size)
@@ -62,6 +62,15 @@ def from_chain(store: Store, chain: tuple[Range, ...], out: int) -> Reached:
         raise BadBackup(f"page {missing:,} of {last.pages:,} is in no file up to {safe(chain[-1].entry.key)}", EARLIER)
     _durable(out)
     return _reached(found.taken_at, f"transaction {found.last:016x}", [one.entry for one in chain])
+
+
+def _too_small(store: Store, chain: tuple[Range, ...]) -> BadBackup:
+    """Which file of a chain that cannot hold its database is damaged. BadBackup itself where one is cut off."""
+    for one in chain:
+        with store.open(one.entry.key) as raw:
+            for _ in Pages(raw, safe(one.entry.key)):
+                pass
+    return lz4_frame.damaged(safe(chain[-1].entry.key), "it names more pages than the files can hold")
 
 
 def head_of(store: Store, one: Range) -> Header:

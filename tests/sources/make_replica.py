@@ -173,7 +173,7 @@ def configuration(version: str, database: Path, sync: str, snapshot: str, target
         return {"dbs": [{"path": str(database), **pace, "replicas": [replica]}]}
     return {
         "snapshot": {"interval": snapshot, "retention": "1h"},
-        "l0-retention": "4s",
+        "l0-retention": "8s",
         "l0-retention-check-interval": "1s",
         "levels": [{"interval": "1s"}, {"interval": "3s"}, {"interval": "6s"}],
         "dbs": [{"path": str(database), **pace, "replica": {**to, "sync-interval": sync}}],
