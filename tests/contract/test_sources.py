@@ -18,9 +18,11 @@ from pacs_recover.errors import SourceError
 from pacs_recover.model import COMPONENTS, Backup
 from pacs_recover.sources import Problem, Source
 from pacs_recover.sources.aside import AsideSource
+from pacs_recover.sources.git import GitSource
 from pacs_recover.sources.litestream import KEPT, LitestreamSource
 from pacs_recover.sources.litestream_store import FileStore
 from pacs_recover.sources.local import LocalSource
+from tests.sources.git_repos import Repo
 from tests.sources.make_replica import golden
 from tests.sources.places import Run, backup_file, closed, open_place, unprivileged
 
@@ -84,7 +86,21 @@ def litestream(place: Path) -> Case:
     return Case(LitestreamSource("litestream", FileStore(replica)), replica, late, remove, place / "scratch")
 
 
-@pytest.fixture(params=[local, aside, litestream], ids=lambda make: make.__name__)
+def git(place: Path) -> Case:
+    """Seven commits, each with a message longer than a pipe holds: git reads no further than it is asked to."""
+    repo, words = Repo(place / "repo"), "\n\nwords" * 15_000
+    days = range(7)
+    commits = [repo.commit({"config.yaml": b"%d\n" % day * 100_000}, f"change {day}{words}", day) for day in days]
+
+    def remove(_: Backup) -> None:
+        repo.git("reset", "-q", "--hard", "HEAD^")
+        repo.git("reflog", "expire", "--expire=now", "--all")
+        repo.git("prune", "--expire=now")
+
+    return Case(GitSource("git", str(repo.path)), place, repo.path / ".git/objects" / commits[0][:2], remove)
+
+
+@pytest.fixture(params=[local, aside, litestream, git], ids=lambda make: make.__name__)
 def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     """Every source in turn."""
     with open_place() as place:
@@ -158,7 +174,7 @@ def test_a_part_that_cannot_be_read_is_reported_and_the_rest_listed(case: Case) 
 def test_what_is_opened_twice_has_the_same_hash_and_the_size_that_was_listed(case: Case) -> None:
     for backup in listed(case):
         assert digest(case, backup) == digest(case, backup)
-        assert digest(case, backup)[1] == backup.size
+        assert backup.size in (None, digest(case, backup)[1])
 
 
 def test_a_backup_that_vanished_is_an_error_that_names_it_and_what_to_do(case: Case) -> None:
