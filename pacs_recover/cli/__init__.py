@@ -16,10 +16,15 @@ from pacs_recover.errors import Interrupted, RecoverError, UsageError
 @click.option("--site", "site", type=click.Path(path_type=Path), metavar="FILE", help="The site file.")
 @click.option("--state", type=click.Path(path_type=Path), metavar="DIR", help="The state directory (runs, plans).")
 @click.option("--read-only", is_flag=True, help="Refuse everything that changes anything.")
+@click.option("--slow/--fast", default=None, help="The console for slow links (default: on SSH).")
 @click.version_option(__version__, prog_name="pacs-recover")
 @click.pass_context
-def cli(click_context: click.Context, site: Path | None, state: Path | None, read_only: bool) -> None:
+def cli(
+    click_context: click.Context, site: Path | None, state: Path | None, read_only: bool, slow: bool | None
+) -> None:
     """Bring PACS Bridge back from its backups: browse, preview, plan, restore, roll back.
+
+    Without a command it opens the console.
 
     Exit status: 0 done; 1 failed and rolled back; 2 wrong usage; 3 a source or backup could not be read; 4 rollback
     incomplete, a person is needed; 5 refused; 6 a backup was found bad; 7 the run goes on without this terminal;
@@ -27,10 +32,11 @@ def cli(click_context: click.Context, site: Path | None, state: Path | None, rea
     """
     from pacs_recover.cli.context import Context
 
-    click_context.obj = Context(site, state, read_only)
+    click_context.obj = Context(site, state, read_only, slow)
     if click_context.invoked_subcommand is None:
-        click.echo("The console is coming with the next release; until then every part of it is a command:\n")
-        click.echo(click_context.get_help())
+        from pacs_recover.cli.demo import open_console
+
+        sys.exit(open_console(click_context.obj))
 
 
 def _add_commands() -> None:

@@ -32,6 +32,8 @@ class Context:
     site_option: Path | None
     state_option: Path | None
     read_only: bool
+    slow: bool | None = None
+    """Whether the console is for a slow link; None is told by the session (SSH)."""
 
     @cached_property
     def site(self) -> Site:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,25 +20,77 @@ from pacs_recover.cli.context import Context, guarded, leave
 
 if TYPE_CHECKING:
     from pacs_recover.demo.site_maker import DemoSite
+    from pacs_recover.session import Session
 
 
 @click.command()
 @click.argument("directory", required=False, type=click.Path(path_type=Path))
+@click.option("--unattended", is_flag=True, help="Run both restores and print their reports, on a terminal too.")
 @click.pass_obj
 @guarded
-def demo(context: Context, directory: Path | None) -> None:
+def demo(context: Context, directory: Path | None, unattended: bool) -> None:
     """Make a small real site and restore it, well and badly.
 
-    Under DIRECTORY, which stays (default: a temporary one, which does not). Prints both reports. Exit
-    status: 0 only if the first restore passed and the second rolled back by itself.
+    Under DIRECTORY, which stays (default: a temporary one, which does not). On a terminal it opens the console there,
+    with a guided first restore. Without one it runs both restores and prints both reports; exit status: 0 only if the
+    first restore passed and the second rolled back by itself.
     """
     context.must_write("demo")
-    with _place(directory) as place:
-        output.say(f"Making a demo site in {place}: configuration, certificates, a queue, backups, a service.")
-        from pacs_recover.demo.site_maker import build
+    with ExitStack() as stack:
+        made = make(stack, directory)
+        if unattended or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            leave(0 if _show(made) else 1)
+        from pacs_recover import app
 
-        made = build(place, datetime.now(UTC))
-        leave(0 if _show(made) else 1)
+        leave(app.run(made.site_file, made.directory / "state", slow=context.slow, guide=guide_of(made)))
+
+
+def make(stack: ExitStack, directory: Path | None = None) -> DemoSite:
+    """A demo site whose service runs; both are gone when the stack is closed, unless the directory was named."""
+    place = stack.enter_context(_place(directory))
+    output.say(f"Making a demo site in {place}: configuration, certificates, a queue, backups, a service.")
+    from pacs_recover.demo.site_maker import build
+
+    made = build(place, datetime.now(UTC))
+    stack.enter_context(_serving(made))
+    return made
+
+
+def guide_of(made: DemoSite) -> Mapping[str, str]:
+    """What the console says on each screen of the first, guided restore."""
+    from pacs_recover.demo.site_maker import NAME
+    from pacs_recover.screens.guide import guide
+
+    return guide(made.fails_in_soak, made.good, NAME)
+
+
+def open_console(context: Context) -> int:
+    """Open the console on the site; where there is none, it offers to make a demo. Refused without a terminal."""
+    from pacs_recover import app
+
+    with ExitStack() as stack:
+
+        def make_demo() -> tuple[Session, Mapping[str, str]]:
+            made = make(stack)
+            return app.open_site(made.site_file, made.directory / "state", False), guide_of(made)
+
+        site, state = context.site_option, context.state_option
+        return app.run(site, state, read_only=context.read_only, slow=context.slow, make_demo=make_demo)
+
+
+@contextmanager
+def _serving(made: DemoSite) -> Iterator[None]:
+    """The demo's service, up."""
+    _call(made, made.start, check=True)
+    try:
+        yield
+    finally:
+        _call(made, made.stop, check=False)
+
+
+def _call(made: DemoSite, argv: tuple[str, ...], *, check: bool) -> None:
+    environment = {**os.environ, **made.environment}
+    subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=check)
 
 
 @contextmanager
@@ -54,17 +107,11 @@ def _place(directory: Path | None) -> Iterator[Path]:
 
 
 def _show(made: DemoSite) -> bool:
-    """Both restores, with the service running; whether each went as it should."""
-    environment = {**os.environ, **made.environment}
-    subprocess.run(made.start, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
-    try:
-        good = tuple(made.good[name] for name in ("config", "certs", "queue"))
-        before = _restore(made, good, "1. A restore that passes: configuration, certificates and queue", "restored")
-        after = _restore(
-            made, (made.fails_in_soak,), "2. A restore whose service dies a second after its start", "rolled_back"
-        )
-    finally:
-        subprocess.run(made.stop, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
+    """Both restores; whether each went as it should."""
+    good = tuple(made.good[name] for name in ("config", "certs", "queue"))
+    before = _restore(made, good, "1. A restore that passes: configuration, certificates and queue", "restored")
+    dying = "2. A restore whose service dies a second after its start"
+    after = _restore(made, (made.fails_in_soak,), dying, "rolled_back")
     for what, went in (("restore", before), ("rollback", after)):
         output.say(f"{'✓' if went else '✗'} the {what} went {'as it should' if went else 'WRONG'}")
     return before and after

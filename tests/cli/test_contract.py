@@ -265,7 +265,7 @@ def test_times_are_shown_in_utc_and_on_the_host_s_clock(small: SmallSite) -> Non
     assert " 02:00  11:00  " in row
 
 
-def test_alone_it_says_what_comes_and_what_there_is(shell: Shell) -> None:
-    done = shell(code=0)
-    assert "console" in done.out
-    assert "restore" in done.out
+def test_alone_without_a_terminal_it_names_the_commands_instead_of_the_console(shell: Shell) -> None:
+    done = shell(code=5)
+    assert "terminal" in done.err
+    assert "restore" in done.err
