@@ -119,8 +119,9 @@ def test_a_state_directory_that_cannot_be_made_refuses_restores_but_not_looking(
     small: SmallSite, tmp_path: Path
 ) -> None:
     (tmp_path / "in-the-way").write_text("a file")
-    looks_but_does_not_restore(small, tmp_path / "in-the-way/state")
     looks_but_does_not_restore(small, tmp_path / "in-the-way")
+    below = Shell(small, ("--site", str(small.demo.site_file), "--state", str(tmp_path / "in-the-way/state")))
+    below("restore", "queue", "--yes", "--plan", "0", code=5)
 
 
 def test_a_state_directory_that_others_can_write_refuses_restores(small: SmallSite, tmp_path: Path) -> None:

@@ -7,15 +7,11 @@ import signal
 
 import pytest
 
-from pacs_recover.events import Began
-from pacs_recover.state import JOURNAL
-from tests.cli.shell import Shell, is_alive, journalled, kill_worker, risky, until, with_site, worker_pid
-from tests.runs.small_site import SmallSite, events_of
+from tests.cli.shell import Gate, Shell, is_alive, kill_worker, risky, with_site, worker_pid
+from tests.runs.small_site import SmallSite
 
 NAME = "demo-hospital"
 PROMPT = f"({NAME}) to go on: "
-SLOW = {"soak": "2s"}
-"""Long enough to be met while it runs."""
 
 
 def test_the_site_s_name_arms_and_yes_answers_the_question(shell: Shell, small: SmallSite) -> None:
@@ -93,11 +89,12 @@ def test_a_plan_with_a_name_typed_is_armed_as_well(shell: Shell, small: SmallSit
 
 
 def test_ctrl_c_while_it_runs_detaches_and_attach_ends_with_the_run_s_code(small: SmallSite) -> None:
-    shell = with_site(small, **SLOW)
+    gate = Gate(small)
+    shell = gate.shell
     with shell.terminal("restore", "config") as terminal:
         terminal.expect(PROMPT)
         terminal.type(NAME + "\n")
-        terminal.expect("stays up")
+        gate.reached()
         terminal.type("\x03")
         assert terminal.ends() == 7
     assert "goes on without this terminal" in terminal.seen
@@ -109,6 +106,7 @@ def test_ctrl_c_while_it_runs_detaches_and_attach_ends_with_the_run_s_code(small
     assert "attach" in error["hint"]
     assert shell("rollback", "latest", "--json", code=5).error["hint"]
     assert shell("close", "latest", "--why", "test", code=5).err
+    gate.open()
     done = shell("attach", "--json", code=0)
     assert done.lines[-1]["outcome"] == "restored"
     assert done.lines[0]["kind"] == "planned"
@@ -151,43 +149,38 @@ def test_json_on_a_terminal_keeps_its_prompts_off_the_data(shell: Shell, small: 
 
 
 def test_kill_9_of_the_front_end_changes_nothing_for_the_run(small: SmallSite) -> None:
-    shell = with_site(small, **SLOW)
-    with shell.start("restore", "--yes", "--plan", shell.plan("full")) as front:
-        until(lambda: journalled(small, '"kind":"effect"'))
+    gate = Gate(small)
+    with gate.shell.start("restore", "--yes", "--plan", gate.shell.plan("full")) as front:
+        gate.reached()
         front.kill()
-    assert shell("attach", "--json", code=0).lines[-1]["outcome"] == "restored"
+    gate.open()
+    assert gate.shell("attach", "--json", code=0).lines[-1]["outcome"] == "restored"
     assert small.running()
 
 
 def test_the_terminal_going_away_changes_nothing_for_the_run(small: SmallSite) -> None:
-    shell = with_site(small, **SLOW)
-    with shell.terminal("restore", "config") as terminal:
+    gate = Gate(small)
+    with gate.shell.terminal("restore", "config") as terminal:
         terminal.expect(PROMPT)
         terminal.type(NAME + "\n")
-        terminal.expect("stays up")
+        gate.reached()
         pid = worker_pid(small)
         os.kill(terminal.process.pid, signal.SIGHUP)
     assert is_alive(pid)
-    assert shell("attach", code=0).out.startswith("RESTORED")
+    gate.open()
+    assert gate.shell("attach", code=0).out.startswith("RESTORED")
 
 
 @pytest.fixture
 def cut(small: SmallSite) -> Shell:
-    """A run whose front end and worker were both killed in the soak."""
-    shell = with_site(small, **SLOW)
-    with shell.start("restore", "--yes", "--plan", shell.plan("full")) as front:
-        until(lambda: _last_began(small) == "PACS Bridge stays up")
+    """A run whose front end and worker were both killed while the service started."""
+    gate = Gate(small)
+    with gate.shell.start("restore", "--yes", "--plan", gate.shell.plan("full")) as front:
+        gate.reached()
         front.kill()
-    kill_worker(small)
-    return shell
-
-
-def _last_began(small: SmallSite) -> str:
-    runs = sorted((small.root / "state/runs").glob("*"))
-    if not runs or not (runs[-1] / JOURNAL).exists():
-        return ""
-    began = [event.title for event in events_of(runs[-1]) if isinstance(event, Began)]
-    return began[-1] if began else ""
+        kill_worker(small)
+    gate.open()
+    return gate.shell
 
 
 def test_a_cut_run_is_unfinished_blocks_others_and_is_rolled_back_twice(cut: Shell, small: SmallSite) -> None:
@@ -281,5 +274,5 @@ def test_what_was_set_aside_is_restored_like_any_backup(shell: Shell, small: Sma
     aside = next(
         row["id"] for row in shell("catalog", "config", "--json", code=0).json["backups"] if row["source"] == "aside"
     )
-    shell("restore", "--yes", "--plan", shell.plan("--backup", aside), code=0)
+    shell("restore", "--yes", "--plan", shell.plan(backup=aside), code=0)
     assert (small.config / "config.yaml").read_text().endswith("# mine\n")
