@@ -141,7 +141,7 @@ def _ranked(found: Breakdown, fate: Fate) -> dict[str, int]:
     """The largest of one fate, the rest in one number."""
     numbers = _numbers(found, fate)
     rest = numbers.pop(OTHERS, 0)
-    named = sorted(numbers.items(), key=lambda item: -item[1])
+    named = sorted(numbers.items(), key=lambda item: (-item[1], item[0]))
     rest += sum(number for _, number in named[TOLD:])
     return dict(named[:TOLD]) | ({OTHERS: rest} if rest else {})
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
 import subprocess
 import sys
 from contextlib import closing
@@ -12,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pacs_recover.errors import BadBackup
+from pacs_recover.errors import BadBackup, SourceError
 from pacs_recover.formats import replay as replaying
 from pacs_recover.formats.replay import AGES, Counts, Replay, outline
-from tests.formats.queue_files import Row, execute, many, queue
+from tests.formats.queue_files import SYNTHETIC, execute, many, queue
+from tests.formats.replay_by_hand import Message, by_hand, write
 
 NOW = datetime(2026, 11, 11, 12, tzinfo=UTC)
 DAY = 86_400.0
@@ -157,56 +159,125 @@ def test_the_sentence_says_all_that_has_to_be_agreed_to() -> None:
     assert replay(1).sentence().startswith("1 message would be sent again; 0 messages past")
 
 
-ids = st.dictionaries(st.sampled_from("abcdefghij"), st.tuples(st.integers(0, 4), st.sampled_from([YOUNG, OLD])))
-
-
-@given(
-    backup=ids, live=ids, dead_backup=st.sets(st.sampled_from("klmabc")), dead_live=st.sets(st.sampled_from("klmabc"))
+TIMES = (
+    "2026-11-11 11:59:59.000",
+    "2026-11-11 11:00:00.000",
+    "2026-11-11 10:59:59.999",
+    YOUNG,
+    "2026-11-10 12:00:00.000",
+    "2026-11-10 11:59:59.999",
+    OLD,
+    "2026-11-12 00:00:00.000",
+    "soon",
 )
+messages = st.lists(
+    st.builds(
+        Message,
+        id=st.sampled_from("abcdefghijklm"),
+        state=st.sampled_from([0, 1, 2, 3, 4, None]),
+        created=st.sampled_from(TIMES),
+        destination=st.sampled_from(["RIS", "EMR", "ris", "Röntgen"]),
+        type=st.sampled_from(["ORM^O01", "ADT^A08", "", None]),
+    ),
+    unique_by=lambda message: (message.id, message.state is None),
+)
+
+
+@given(backup=messages, live=messages, ttl=st.sampled_from([DAY, 3600.0, 2 * DAY, 36_000.0]))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_counts_equal_those_of_sets(
-    tmp_path: Path,
-    backup: dict[str, tuple[int, str]],
-    live: dict[str, tuple[int, str]],
-    dead_backup: set[str],
-    dead_live: set[str],
+def test_every_number_equals_that_of_plain_sets(
+    tmp_path: Path, backup: list[Message], live: list[Message], ttl: float
 ) -> None:
-    paths = []
-    for name, rows, dead in (("backup.db", backup, dead_backup), ("live.db", live, dead_live)):
-        (tmp_path / name).unlink(missing_ok=True)
-        waiting: list[Row] = [(key, state, time) for key, (state, time) in rows.items()]
-        paths.append(queue(tmp_path / name, waiting, dead))
-    unsent = {key for key, (state, _) in backup.items() if state < 3}
-    held = {key for key, (state, _) in live.items() if state < 3}
-    known = set(backup) | dead_backup
-    assert compare(paths[0], paths[1], NOW, DAY) == replay(
-        resent=len({key for key in unsent - held if backup[key][1] == YOUNG}),
-        dead=len({key for key in unsent if backup[key][1] == OLD}),
-        lost=len(set(live) - known) + len(dead_live - known),
-        unsent=len(held - known),
+    old, new = tmp_path / "backup.db", tmp_path / "live.db"
+    for path, content in ((old, backup), (new, live)):
+        path.unlink(missing_ok=True)
+        write(path, content)
+    compare(old, new, NOW, ttl)
+    assert replaying.compare(old, new, NOW, ttl) == by_hand(backup, live, NOW, ttl)
+
+
+def test_only_the_largest_are_named_and_the_rest_is_one_number(tmp_path: Path) -> None:
+    rows = [Message(f"{d}-{n}", 0, YOUNG, f"DEST-{d:02}", f"T{d % 3}") for d in range(30) for n in range(d + 1)]
+    found = replaying.compare(write(tmp_path / "backup.db", rows), None, NOW, DAY)
+    names = [f"DEST-{d:02}" for d in range(29, 9, -1)]
+    assert list(found.by_destination) == [*names, "others"]
+    assert found.by_destination["DEST-29"].resent == 30
+    assert found.by_destination["others"].resent == sum(range(1, 11))
+    assert (
+        "[to DEST-29 30, DEST-28 29, DEST-27 28, DEST-26 27, DEST-25 26, others 325 / type T2 165" in found.sentence()
     )
+
+
+def test_names_are_made_harmless_and_cut_and_payloads_are_nowhere(tmp_path: Path) -> None:
+    rows = [
+        Message("secret-id", 0, YOUNG, "A\x1b[2J\u202eB", "x" * 500),
+        Message("b", 0, YOUNG, "A\x1b[2J\u202eB", "x" * 500 + "y"),
+    ]
+    found = replaying.compare(write(tmp_path / "backup.db", rows), None, NOW, DAY)
+    assert list(found.by_destination) == ["A\\x1b[2J\\u202eB"]
+    assert list(found.by_type) == ["x" * 60 + "…"]
+    told = f"{found} {found.sentence()}"
+    assert "secret-id" not in told
+    assert SYNTHETIC[:8] not in told
+
+
+def test_a_queue_of_a_version_without_message_types_is_counted(tmp_path: Path) -> None:
+    path = queue(tmp_path / "backup.db", [("a", 0, YOUNG)])
+    execute(path, "ALTER TABLE message_queue DROP COLUMN message_type")
+    compare(path, None, NOW, DAY)
+    assert replaying.compare(path, path, NOW, 1.0).by_type == {"none": Counts(dead_lettered=1)}
+
+
+def test_after_a_restore_the_sentence_says_what_is_decided() -> None:
+    assert replay(2, 1, 1, 1).sentence(final=True) == (
+        "2 messages sent again; 1 message past the time to live becoming dead letters (some may be sent first); "
+        "1 message arrived since and lost, 1 of them not yet sent"
+    )
+    assert replay().sentence(final=True) == "no message is sent again, none is lost"
+
+
+def test_an_outline_holds_ids_but_no_payload_and_is_for_us_alone(tmp_path: Path) -> None:
+    backup = queue(tmp_path / "backup.db", many(500), dead=["dead"])
+    assert outline(backup, tmp_path / "outline.db") == "501 messages listed by id"
+    assert stat.S_IMODE((tmp_path / "outline.db").stat().st_mode) == 0o600
+    content = (tmp_path / "outline.db").read_bytes()
+    assert b"id-000499" in content
+    assert SYNTHETIC[:8].encode() not in content
+    with pytest.raises(SourceError):
+        outline(backup, tmp_path / "outline.db")
+
+
+def test_an_outline_never_takes_the_last_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replaying, "ROOM", 1 << 60)
+    with pytest.raises(SourceError, match="not enough room"):
+        outline(queue(tmp_path / "backup.db"), tmp_path / "outline.db")
+    assert not (tmp_path / "outline.db").exists()
 
 
 @pytest.mark.slow
 def test_memory_stays_flat_for_a_large_queue(tmp_path: Path) -> None:
     backup, live = queue(tmp_path / "backup.db"), queue(tmp_path / "live.db")
-    for path, first in ((backup, 0), (live, 50_000)):
+    for path, first in ((backup, 0), (live, 150_000)):
         with closing(sqlite3.connect(path)) as database, database:
             database.execute("PRAGMA synchronous=OFF")
             database.execute(
-                "WITH RECURSIVE n(i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1 + 99999) "
-                "INSERT INTO message_queue(id, destination, payload, created_at, scheduled_at) "
-                "SELECT printf('%032x', i * 2654435761 % 4294967296), 'RIS', hex(zeroblob(300)), ?2, ?2 FROM n",
+                "WITH RECURSIVE n(i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1 + 299999) "
+                "INSERT INTO message_queue(id, destination, payload, created_at, scheduled_at, message_type) "
+                "SELECT printf('%032x', i * 2654435761 % 4294967296), 'RIS-' || i, hex(zeroblob(150)), ?2, ?2, "
+                "'T' || (i % 1000) FROM n",
                 (first, YOUNG),
             )
     script = (
         "import sys, resource; from pathlib import Path; from datetime import datetime, UTC\n"
-        "from pacs_recover.formats.replay import compare\n"
+        "from pacs_recover.formats.replay import compare, outline\n"
         "start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "found = compare(Path(sys.argv[1]), Path(sys.argv[2]), datetime(2026, 11, 11, 12, tzinfo=UTC), 86400)\n"
+        "backup, live, now = Path(sys.argv[1]), Path(sys.argv[2]), datetime(2026, 11, 11, 12, tzinfo=UTC)\n"
+        "found = compare(backup, live, now, 86400)\n"
+        "outline(backup, backup.with_name('outline.db'))\n"
+        "assert compare(backup.with_name('outline.db'), live, now, 86400) == found\n"
         "print(found.resent, found.lost_since, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, backup, live], capture_output=True, text=True, check=True)
     resent, lost, grown = map(int, done.stdout.split())
-    assert (resent, lost) == (50_000, 50_000)
-    assert grown < 25_000, "kB beyond what the imports took"
+    assert (resent, lost) == (150_000, 150_000)
+    assert grown < 40_000, "kB beyond what the imports took: SQLite's page caches and one sorter"
