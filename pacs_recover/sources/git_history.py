@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from itertools import chain, islice, pairwise
 
 from msgspec import Struct
 
@@ -15,11 +15,13 @@ from pacs_recover.model import Backup, Fact
 from pacs_recover.sources import git_client, names
 from pacs_recover.sources.git_objects import Objects
 from pacs_recover.sources.git_repository import Repository
-from pacs_recover.sources.git_secrets import Secrets
+from pacs_recover.sources.git_secrets import LARGEST, Secrets
 from pacs_recover.text import safe, stamp
 
 RECORD = 1 << 16
 """Bytes of a commit that are held: the headers and the subject come first."""
+WINDOW = 32
+"""Commits that are looked into together."""
 SHORT = 7
 """Digits of a commit's hash that tell apart what was committed in one second."""
 WHO = re.compile(rb"(?P<name>.*?) ?<[^>]*> (?P<time>-?\d{1,20}) [+-]\d{1,6}", re.DOTALL)
@@ -50,20 +52,34 @@ def backups(repository: Repository, source: str, directory: str) -> Iterator[Bac
     """Every commit in which the directory is there and differs from its parents'. SourceError, at last if at all."""
     ids, now, found = names.Ids(), datetime.now(UTC), False
     with closing(Secrets(Objects(repository))) as secrets:
-        for _, together in groupby(commits(repository, directory), lambda commit: commit.taken_at):
-            alike = list(together)
-            for number, commit in enumerate(alike, 1):
-                tree = secrets.objects.find(f"{commit.hash}:{directory}")
-                if tree is None or tree.kind != "tree":
+        for window in _windows(_told_apart(commits(repository, directory))):
+            trees = secrets.objects.trees([f"{commit.hash}:{directory}" for commit, _ in window], LARGEST)
+            for (commit, oldest), tree in zip(window, trees, strict=True):
+                if tree is None:
                     continue  # the commit that removed it
-                findings = (*facts(commit, now), *secrets.of(tree))
-                wanted = identity(commit, source, number == len(alike))
-                key = f"{commit.hash}:{directory}" if directory else commit.hash
                 found = True
-                yield _backup(ids.unique(wanted, commit.hash), source, key, commit.taken_at, findings)
+                findings = (*facts(commit, now), *secrets.of(*tree))
+                wanted = ids.unique(identity(commit, source, oldest), commit.hash)
+                key = f"{commit.hash}:{directory}" if directory else commit.hash
+                yield _backup(wanted, source, key, commit.taken_at, findings)
     if not found:
         what = f"no commit has a directory {safe(directory)}" if directory else "no commit has a file in it"
         raise SourceError(f"{repository.place.shown}: {what}", "mend `directory` or `branch` in the site file")
+
+
+def _told_apart(found: Iterator[Commit]) -> Iterator[tuple[Commit, bool]]:
+    """Each commit, and whether it is the oldest of its second (as far as they come one after the other)."""
+    for commit, older in pairwise(chain(found, (None,))):
+        if commit:
+            yield commit, older is None or older.taken_at != commit.taken_at
+
+
+def _windows(found: Iterator[tuple[Commit, bool]]) -> Iterator[list[tuple[Commit, bool]]]:
+    """Commits that are looked into together: first one, so that it is soon told, then more and more."""
+    most = 1
+    while window := list(islice(found, most)):
+        yield window
+        most = min(2 * most, WINDOW)
 
 
 def identity(commit: Commit, source: str, oldest: bool) -> str:

@@ -89,6 +89,7 @@ CAUSES = (
     ("Host key verification failed", "the host key is not known, or not the known one", KNOW_HOST),
     ("Could not resolve host", "the host's name cannot be resolved", REACH),
     ("Connection refused", "the connection is refused", REACH),
+    ("Couldn't connect to server", "the connection is refused, or there is no way to the host", REACH),
     ("timed out", "the host does not answer", REACH),
     ("No route to host", "there is no route to the host", REACH),
     ("Network is unreachable", "the network cannot be reached", REACH),

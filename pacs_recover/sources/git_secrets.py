@@ -48,28 +48,28 @@ class Secrets:
         """Let git go."""
         self.objects.close()
 
-    def of(self, tree: Header) -> Iterator[Fact]:
-        """The facts of the tree that was found last. SourceError where a tree is missing or damaged."""
-        found = self._tree(tree, 0)
+    def of(self, tree: Header, content: bytes) -> Iterator[Fact]:
+        """The facts of a tree. SourceError where one in it is missing or damaged."""
+        found = self._tree(tree, content, 0)
         for what in dict.fromkeys(one.what for one in found):
             named = [one.name for one in found if one.what == what]
             more = f" and more ({len(named) - NAMED} at least)" if len(named) > NAMED else ""
             yield Fact(what, ", ".join(named[:NAMED]) + more, "warn")
 
-    def _tree(self, header: Header, depth: int) -> tuple[Found, ...]:
+    def _tree(self, header: Header, content: bytes, depth: int) -> tuple[Found, ...]:
         known = self._trees.get(header.oid)
         if known is None:
             if len(self._trees) > REMEMBERED:
                 self._trees.clear()
-            known = self._trees[header.oid] = tuple(self._look(header, depth))
+            known = self._trees[header.oid] = tuple(self._look(header, content, depth))
         return known
 
-    def _look(self, header: Header, depth: int) -> Iterator[Found]:
+    def _look(self, header: Header, content: bytes, depth: int) -> Iterator[Found]:
         if header.size > LARGEST or depth > DEEPEST:
             yield Found("not looked through", "a directory of very many files, or very deep")
             return
         left = 4 * NAMED
-        for item in items(self.objects.whole(header), len(header.oid) // 2, header.oid):
+        for item in items(content, len(header.oid) // 2, header.oid):
             for one in self._item(item, depth) if left > 0 else ():
                 left -= 1
                 yield one
@@ -77,13 +77,19 @@ class Secrets:
     def _item(self, item: Item, depth: int) -> Iterator[Found]:
         name = safe(item.name.decode(errors="replace"))
         if item.kind == DIRECTORY:
-            below = self._tree(self.objects.must(item.oid, "tree"), depth + 1) if item.oid not in self._trees else ()
-            for one in below or self._trees.get(item.oid, ()):
+            for one in self._below(item.oid, depth + 1):
                 yield Found(one.what, safe(f"{name}/{one.name}"))
         elif item.kind == SUBMODULE:
             yield Found("submodule, not in this backup", name)
         elif item.kind != LINK and (KEY.fullmatch(item.name) or (PEM.fullmatch(item.name) and self._is_key(item.oid))):
             yield Found("private key committed", name)
+
+    def _below(self, oid: str, depth: int) -> tuple[Found, ...]:
+        known = self._trees.get(oid)
+        if known is not None:
+            return known
+        header = self.objects.must(oid, "tree")
+        return self._tree(header, self.objects.whole(header) if header.size <= LARGEST else b"", depth)
 
     def _is_key(self, oid: str) -> bool:
         """Whether a file holds a private key; False where its content is not at hand, as of a repository elsewhere."""
