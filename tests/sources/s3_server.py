@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -167,6 +167,8 @@ class Fault:
     """The byte of the body that is changed."""
     answer: dict[str, str] = field(default_factory=dict)
     """Headers of the server's answer that are replaced."""
+    swap: tuple[str, str] | None = None
+    """A part of the request's path and what the server gets in its place."""
     without: tuple[str, ...] = ()
     """Headers of the request that the server does not get to see."""
 
@@ -265,7 +267,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _pass_on(self, body: bytes, fault: Fault) -> None:
         server = http.client.HTTPConnection("127.0.0.1", self.owner.upstream, timeout=60)
         headers = {k: v for k, v in self.headers.items() if k.lower() not in fault.without and k != "Connection"}
-        server.request(self.command, self.path, body, headers)
+        path = self.path.replace(*fault.swap) if fault.swap else self.path
+        server.request(self.command, path, body, headers)
         answer = server.getresponse()
         data = bytearray(answer.read() if fault.body is None else fault.body)
         server.close()
@@ -313,6 +316,16 @@ class Bucket:
         """Store an object; its version."""
         named = {"Bucket": self.name, "Key": key, "ContentMD5": base64.b64encode(md5(content).digest()).decode()}
         return str(self.client.put_object(**named, Body=content, **more).get("VersionId") or "")
+
+    def put_many(self, keys: Iterable[str]) -> None:
+        """Store empty objects, as fast as the server takes them (it asks for no signature)."""
+        connection = http.client.HTTPConnection("127.0.0.1", server(), timeout=60)
+        for key in keys:
+            connection.request("PUT", f"/{self.name}/{key}", b"", {"Content-Length": "0"})
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 200
+        connection.close()
 
     def delete(self, key: str) -> None:
         """Delete it as anybody would: where versions are kept it gets a delete marker."""

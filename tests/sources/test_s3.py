@@ -17,8 +17,10 @@ from pacs_recover.errors import SourceError, UsageError
 from pacs_recover.model import Backup
 from pacs_recover.site.model import Objective
 from pacs_recover.sources import Problem
+from pacs_recover.sources.litestream_store import Vanished
 from pacs_recover.sources.s3 import S3Source, archive, bucket, client, download, pages
 from pacs_recover.sources.s3.place import Place, place_of
+from pacs_recover.sources.s3.store import S3Store
 from tests.sources.s3_server import (
     Bucket,
     Fault,
@@ -147,9 +149,12 @@ def test_an_empty_bucket_has_no_backups_and_no_problems(there: Bucket) -> None:
     assert listed(source(there)) == []
 
 
+@pytest.mark.slow
 def test_pages_of_a_thousand_arrive_while_the_rest_is_read(there: Bucket) -> None:
-    for number in range(2501):
-        there.put(f"queue/queue_{20261101 + number // 1440}_{number // 60 % 24:02}{number % 60:02}00.db.gz", b"")
+    there.put_many(
+        f"queue/queue_{20261101 + number // 1440}_{number // 60 % 24:02}{number % 60:02}00.db.gz"
+        for number in range(2501)
+    )
     slow: Meddle = lambda request: Fault(delay=0.7) if "continuation-token" in request.path else None  # noqa: E731
     with there.proxy.meddling(slow):
         began = time.monotonic()
@@ -611,6 +616,40 @@ def test_a_server_of_an_own_authority_is_read_with_its_bundle_and_refused_withou
 def test_https_to_a_server_without_tls_is_said(there: Bucket) -> None:
     error = failure(lambda: list(source(there, endpoint=there.proxy.url.replace("http:", "https:")).listing()))
     assert "TLS" in error.message
+
+
+# a replica's place
+
+
+def test_a_store_lists_and_reads_what_is_below_its_prefix(there: Bucket) -> None:
+    there.put("replica/0000/1.ltx", b"one", Metadata={"Litestream-Timestamp": "2026-11-23T07:30:16.753Z"})
+    there.put("replica/0001/2.ltx", b"second")
+    there.put("replica2/0000/1.ltx", b"foreign")
+    store = S3Store(there.config(prefix="replica"))
+    assert store.url == f"s3://{there.name}/replica"
+    found = {entry.key: entry for entry in store.list("")}
+    assert {key: entry.size for key, entry in found.items()} == {"0000/1.ltx": 3, "0001/2.ltx": 6}
+    assert found["0000/1.ltx"].modified.tzinfo
+    assert [entry.key for entry in store.list("0001/")] == ["0001/2.ltx"]
+    assert list(store.list("9999/")) == []
+    with store.open("0001/2.ltx") as whole, store.open("0001/2.ltx", 3) as head:
+        assert (whole.read(), head.read()) == (b"second", b"sec")
+    assert store.metadata("0000/1.ltx") == {"litestream-timestamp": "2026-11-23T07:30:16.753Z"}
+    store.close()
+
+
+def test_a_key_that_retention_took_or_a_writer_replaced_has_vanished(there: Bucket) -> None:
+    for name in ("gone", "other"):
+        there.put(f"replica/{name}", b"one")
+    store = S3Store(there.config(prefix="replica/"))
+    list(store.list(""))
+    there.delete("replica/gone")
+    there.put("replica/other", b"two")
+    for name, length in (("gone", None), ("gone", 2), ("other", None), ("other", 2)):
+        with pytest.raises(Vanished) as caught, store.open(name, length):
+            pass
+        assert name in caught.value.message
+    store.close()
 
 
 # places

@@ -1,7 +1,8 @@
-"""A connection to a bucket, as the source's section of the site file says; the only place that knows boto3."""
+"""A connection to a bucket, as the source's section of the site file says; the only place that knows AWS's library."""
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -39,7 +40,7 @@ def connected(config: S3Config) -> Iterator[Any]:
 
 @contextmanager
 def telling(place: Place, doing: str = "read") -> Iterator[None]:
-    """Whatever boto3 or the connection raise becomes a SourceError that names the place, the cause and what to do."""
+    """What the library or the connection raise becomes a SourceError that names the place, the cause and what to do."""
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
     from urllib3.exceptions import HTTPError
@@ -51,14 +52,23 @@ def telling(place: Place, doing: str = "read") -> Iterator[None]:
 
 
 def _client(config: S3Config) -> Any:
-    import boto3
+    from botocore.session import Session
 
     _check(config)
-    session = boto3.Session(profile_name=config.profile)
-    region = config.region or session.region_name or SOMEWHERE
+    session = Session(profile=config.profile)
+    session.register_component("data_loader", _descriptions())
+    region = config.region or session.get_config_variable("region") or SOMEWHERE
     if config.role:
         _assume(session, config, region)
-    return session.client("s3", **_where(config, region))
+    return session.create_client("s3", **_where(config, region))
+
+
+@functools.cache
+def _descriptions() -> Any:
+    """What the library knows of S3, megabytes of JSON that are the same for every client: read once."""
+    from botocore.loaders import create_loader
+
+    return create_loader()
 
 
 def _check(config: S3Config) -> None:
@@ -106,10 +116,9 @@ def _assume(session: Any, config: S3Config, region: str) -> None:
     own = session.get_credentials()
     if own is None:
         raise NoCredentialsError
-    core = session._session
 
     def sts(service: str, **given: Any) -> Any:
-        return core.create_client(service, **{**_where(config, region), **given})
+        return session.create_client(service, **{**_where(config, region), **given})
 
     fetcher = AssumeRoleCredentialFetcher(sts, own, config.role, extra_args={"RoleSessionName": SESSION})
-    core._credentials = DeferredRefreshableCredentials(method="assume-role", refresh_using=fetcher.fetch_credentials)
+    session._credentials = DeferredRefreshableCredentials(method="assume-role", refresh_using=fetcher.fetch_credentials)

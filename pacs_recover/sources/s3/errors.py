@@ -53,8 +53,20 @@ ALLOW = {
 GONE = ("NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed", "NotFound")
 """MethodNotAllowed is the answer to who reads a delete marker."""
 REPLACED = ("PreconditionFailed", "412", "InvalidRange", "416")
-ARCHIVED = ("InvalidObjectState",)
 BUSY = ("SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "Throttling", "500", "502", "503", "504")
+
+OBJECT: Mapping[tuple[str, ...], tuple[str, Told]] = {
+    GONE: ("NoSuchKey", Told("it is not there any more", "see: pacs-recover catalog")),
+    REPLACED: (
+        "PreconditionFailed",
+        Told("it was replaced since it was listed", "list the catalog and plan again"),
+    ),
+    ("InvalidObjectState",): (
+        "InvalidObjectState",
+        Told("it is archived and not thawed", "thaw it first: pacs-recover thaw ID"),
+    ),
+}
+"""What happened to an object, by the codes that servers have for it."""
 
 SAID: Mapping[str, Told] = {
     "InvalidAccessKeyId": Told("the server does not know the access key", KEY),
@@ -110,7 +122,7 @@ LOCAL: Mapping[str, Told] = {
 
 
 def unreadable(place: Place, error: BaseException, doing: str = "read") -> Unreadable:
-    """What to tell of an exception of boto3 (or of a connection) at this place."""
+    """What to tell of an exception of AWS's library (or of a connection) at this place."""
     code, told = _cause(error)
     return Unreadable(place, code, told, doing, is_answer=isinstance(getattr(error, "response", None), dict))
 
@@ -143,12 +155,9 @@ def _answered(code: str, response: Mapping[str, Any], operation: str) -> tuple[s
     if code in DENIED:
         reason, hint = ALLOW.get(operation, ("access is denied", READ))
         return "AccessDenied", Told(f"access denied: {reason}", hint)
-    if code in GONE:
-        return "NoSuchKey", Told("it is not there any more", "see: pacs-recover catalog")
-    if code in REPLACED:
-        return "PreconditionFailed", Told("it was replaced since it was listed", "list the catalog and plan again")
-    if code in ARCHIVED:
-        return "InvalidObjectState", Told("it is archived and not thawed", "thaw it first: pacs-recover thaw ID")
+    for codes, (name, told) in OBJECT.items():
+        if code in codes:
+            return name, told
     if code in ("RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"):
         return "RequestTimeTooSkewed", _skewed(headers)
     if code in ("PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed", "301", "307"):
