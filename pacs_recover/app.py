@@ -6,9 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pacs_recover.errors import RecoverError, Refused
-from pacs_recover.session import Session, open_session
+from pacs_recover.errors import Refused
+
+if TYPE_CHECKING:
+    from pacs_recover.session import Session
 
 SLOW = {"TEXTUAL_FPS": "10", "TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROLL": "0"}
 """Ten frames a second, nothing that moves by itself."""
@@ -35,13 +38,13 @@ def run(
     environ = os.environ
     refuse_terminal(environ, sys.stdin.isatty() and sys.stdout.isatty())
     slow = is_slow(environ) if slow is None else slow
+    environ.setdefault("TEXTUAL_THEME", theme_of(environ, slow))
     if slow:
         for name, value in SLOW.items():
             environ.setdefault(name, value)
-    opened = _open(site, state, read_only)
     from pacs_recover.screens.console import Console
 
-    console = Console(opened, guide, theme_of(environ, slow))
+    console = Console(lambda: open_site(site, state, read_only), guide, read_only=read_only)
     if make_demo and not read_only:
         console.may_make_demo, console.make_demo = True, make_demo
     code = console.run(mouse=False)
@@ -50,12 +53,11 @@ def run(
     return code or console.return_code or 0
 
 
-def _open(site: Path | None, state: Path | None, read_only: bool) -> Session | RecoverError:
-    """The session, or why there is none, which is the first screen then."""
-    try:
-        return open_session(site, state, read_only)
-    except RecoverError as error:
-        return error
+def open_site(site: Path | None, state: Path | None, read_only: bool) -> Session:
+    """The session; its modules are loaded here, after the first screen is seen. UsageError."""
+    from pacs_recover.session import open_session
+
+    return open_session(site, state, read_only)
 
 
 def is_slow(environ: Mapping[str, str]) -> bool:

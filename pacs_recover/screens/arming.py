@@ -51,7 +51,7 @@ class Arming(Vertical):
         self.display = True
         box = self.query_one(Typed)
         box.value = value
-        box.focus()
+        self.screen.set_focus(box)
 
     def shut(self) -> None:
         """Take it away again."""

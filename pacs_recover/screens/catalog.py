@@ -29,6 +29,7 @@ class CatalogPage(Page):
 
     heading = "Catalog"
     AUTO_FOCUS = "#backups"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (115, "-wide")]  # noqa: RUF012 - an instance variable there
     about = (
         "All backups of all sources in one list. The pane beside it reads the one under the cursor to its end, in "
         "private scratch, and says what it is; moving on stops that. space puts a backup into the recovery set (one "
@@ -83,9 +84,7 @@ class CatalogPage(Page):
     def draw_summary(self) -> None:
         """Counts, and the sources that cannot be read."""
         lines = view.summary(self.console.gathered, len(self.shown), self.filter)
-        box = self.query_one("#summary", Reading)
-        box.styles.height = min(4, sum(len(line.wrapped(max(20, self.size.width - 3))) for line in lines))
-        box.show(lines)
+        self.query_one("#summary", Reading).show_whole(lines, 4, self.size.width - 3)
 
     def on_resize(self, _: Resize) -> None:
         """The columns follow the width."""
@@ -158,7 +157,7 @@ class CatalogPage(Page):
         """Type words."""
         box = self.query_one("#filter", Typed)
         box.display = True
-        box.focus()
+        self.screen.set_focus(box)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter while it is typed."""
@@ -168,14 +167,14 @@ class CatalogPage(Page):
 
     def on_input_submitted(self, _: Input.Submitted) -> None:
         """Back to the list with the filter."""
-        self.query_one("#backups", Listing).focus()
+        self.set_focus(self.query_one("#backups", Listing))
         self.query_one("#filter", Typed).display = bool(self.filter)
 
     def action_leave_typing(self) -> None:
         """Back to the list without a filter."""
         self.query_one("#filter", Typed).value = ""
         self.query_one("#filter", Typed).display = False
-        self.query_one("#backups", Listing).focus()
+        self.set_focus(self.query_one("#backups", Listing))
 
     def action_back(self) -> None:
         """A filter goes first."""

@@ -109,7 +109,7 @@ def described(backup: Backup) -> str:
 def verdict(seen: Preview) -> list[Line]:
     """What it comes to."""
     words = {
-        "ok": ("GOOD: nothing speaks against restoring it", "ok", "✓ "),
+        "ok": ("GOOD: nothing speaks against restoring it", "good", "✓ "),
         "warn": ("LOOK: it can be restored, but read the warnings", "warn", "! "),
         "bad": ("BAD: it must not be restored", "bad", "✗ "),
     }

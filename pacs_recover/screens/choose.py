@@ -28,11 +28,20 @@ class ChoosePage(Page):
         "time. enter reads the backups to their end and makes the plan; nothing live is touched by that."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "make", "plan it", id="choose.make", tooltip="Read these backups and make the plan"),
+        Binding("enter", "make", "plan", id="choose.make", tooltip="Read these backups and make the plan"),
         Binding("space", "include", "in/out", id="choose.toggle", tooltip="Restore this component, or leave it"),
-        Binding("right,l", "step(1)", "older", id="choose.older", tooltip="An older backup of this component"),
-        Binding("left,h", "step(-1)", "newer", id="choose.newer", tooltip="A newer backup of this component"),
-        Binding("s", "align", "same time", id="choose.align", tooltip="Of the others, the newest at that time"),
+        Binding(
+            "right,l",
+            "step(1)",
+            "newer/older",
+            key_display="←→",
+            id="choose.older",
+            tooltip="An older backup of this component",
+        ),
+        Binding(
+            "left,h", "step(-1)", "newer", show=False, id="choose.newer", tooltip="A newer backup of this component"
+        ),
+        Binding("s", "align", "align", id="choose.align", tooltip="Of the others, the newest at that time"),
     ]
 
     def __init__(self, names: Iterable[str], backups: Mapping[str, Backup]) -> None:

@@ -10,34 +10,30 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from rich.text import Text
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.events import Key
+from textual.screen import Screen
 
-from pacs_recover.catalog import Catalog
 from pacs_recover.errors import RecoverError
-from pacs_recover.front import Following
-from pacs_recover.model import Backup, Preview
-from pacs_recover.screens.background import Background
-from pacs_recover.screens.catalog import CatalogPage
-from pacs_recover.screens.choose import ChoosePage
-from pacs_recover.screens.commands import CommandsPage
+from pacs_recover.screens.background import Background, Task
 from pacs_recover.screens.gathered import Gathered
-from pacs_recover.screens.help import HelpPage
 from pacs_recover.screens.overview import Overview
 from pacs_recover.screens.page import Page
-from pacs_recover.screens.plan import PlanPage
-from pacs_recover.screens.preview import PreviewPage
-from pacs_recover.screens.report import ReportPage
-from pacs_recover.screens.run import RunPage
-from pacs_recover.screens.runs import RunsPage
-from pacs_recover.screens.undo import UndoPage
-from pacs_recover.screens.welcome import WelcomePage
-from pacs_recover.session import Session
-from pacs_recover.sources import Source
+from pacs_recover.widgets.edges import Typed
 
+if TYPE_CHECKING:
+    from pacs_recover.catalog import Catalog
+    from pacs_recover.front import Following
+    from pacs_recover.model import Backup, Preview
+    from pacs_recover.session import Session
+    from pacs_recover.sources import Source
+
+Opening = Callable[[], "Session"]
+"""Finds and reads the site; takes its time, as it loads everything that the first screen can do without."""
 HUNG_UP = 129
 """Exit code after the terminal went away: 128 and SIGHUP."""
 
@@ -45,6 +41,7 @@ HUNG_UP = 129
 class Console(App[int], inherit_bindings=False):
     """The application: which screen is shown, and what the screens share."""
 
+    TITLE = "pacs-recover"
     CSS_PATH = "../app.tcss"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -55,9 +52,18 @@ class Console(App[int], inherit_bindings=False):
         Binding("ctrl+c", "no_interrupt", "", show=False, id="app.interrupt", tooltip="Says how to leave"),
     ]
 
-    def __init__(self, opened: Session | RecoverError, guide: Mapping[str, str] | None = None, theme: str = "") -> None:
+    def __init__(
+        self,
+        opened: Session | Opening,
+        guide: Mapping[str, str] | None = None,
+        theme: str = "",
+        *,
+        read_only: bool = False,
+    ) -> None:
         super().__init__()
-        self._opened = opened
+        self._session = None if callable(opened) else opened
+        self._opening = opened if callable(opened) else None
+        self._read_only = read_only
         self.guide = dict(guide or {})
         self.gathered = Gathered()
         self.picked: dict[str, Backup] = {}
@@ -74,34 +80,70 @@ class Console(App[int], inherit_bindings=False):
             self.theme = theme
 
     @property
+    def is_open(self) -> bool:
+        """Whether the site has been read."""
+        return self._session is not None
+
+    @property
     def session(self) -> Session:
-        """What is worked on; only screens behind the first ask for it."""
-        assert isinstance(self._opened, Session)
-        return self._opened
+        """What is worked on; nothing asks for it before it is open."""
+        assert self._session is not None
+        return self._session
 
     @property
     def place(self) -> str:
         """The site and the host, for the bar."""
-        if not isinstance(self._opened, Session):
-            return ""
-        return f"{self._opened.site.name}@{self._opened.host}"
+        return f"{self.session.site.name}@{self.session.host}" if self.is_open else ""
 
     @property
     def read_only(self) -> bool:
         """Whether nothing can be armed here."""
-        return isinstance(self._opened, Session) and self._opened.read_only
+        return self._session.read_only if self._session else self._read_only
 
     @property
     def page(self) -> Page:
         """The screen in sight."""
         return cast(Page, self.screen)
 
+    def get_default_screen(self) -> Screen[Any]:
+        """The first screen, without an empty one before it."""
+        return Overview()
+
     def on_mount(self) -> None:
-        """The first screen; a terminal that goes away ends the console and nothing else."""
+        """A terminal that goes away ends the console and nothing else; the site is read once something is seen."""
         with suppress(NotImplementedError, RuntimeError, ValueError):
             for number in (signal.SIGHUP, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, self.hung_up)
-        self.push_screen(WelcomePage(self._opened) if isinstance(self._opened, RecoverError) else Overview())
+        if self._opening:
+            self.call_after_refresh(self._begin, self._opening)
+
+    def _begin(self, opening: Opening) -> None:
+        def read(_: Task) -> Session:
+            from pacs_recover.screens import catalog, choose, plan, run  # noqa: F401 - loaded before they are asked for
+
+            return opening()
+
+        self.background.start("site", read, self._opened, self._not_opened)
+
+    def _opened(self, session: Session) -> None:
+        self._session = session
+        for screen in self.screen_stack:
+            if isinstance(screen, Overview):
+                screen.tell_mode()
+                screen.begin()
+                screen.refresh_bindings()
+
+    def _not_opened(self, error: RecoverError) -> None:
+        from pacs_recover.screens.welcome import WelcomePage
+
+        self.push_screen(WelcomePage(error))
+
+    def on_key(self, event: Key) -> None:
+        """Keys typed faster than the input line took the focus belong to it, not to the screen."""
+        focused = self.screen.focused
+        if isinstance(focused, Typed) and event.is_printable and event.character:
+            focused.insert_text_at_cursor(event.character)
+            event.prevent_default().stop()
 
     def hung_up(self) -> None:
         """End at once: there is nobody to say anything to."""
@@ -124,7 +166,7 @@ class Console(App[int], inherit_bindings=False):
         self._close_messages_no_wait()
 
     def _write_down(self, error: BaseException) -> str:
-        home = self._opened.state.path if isinstance(self._opened, Session) else Path()
+        home = self._session.state.path if self._session else Path.home()
         text = "".join(traceback.format_exception(error))
         for place in (home / "console.log", Path.home() / ".pacs_recover-console.log"):
             with suppress(OSError):
@@ -172,61 +214,85 @@ class Console(App[int], inherit_bindings=False):
 
     def show_overview(self) -> None:
         """Back to the first screen."""
-        while len(self.screen_stack) > 2:
+        while len(self.screen_stack) > 1:
             self.pop_screen()
 
     def show_catalog(self, words: str) -> None:
         """The backups, filtered."""
+        from pacs_recover.screens.catalog import CatalogPage
+
         self.push_screen(CatalogPage(words))
 
     def show_preview(self, backup: Backup) -> None:
         """One backup in full."""
+        from pacs_recover.screens.preview import PreviewPage
+
         self.push_screen(PreviewPage(backup))
 
     def choose(self, names: Iterable[str], backups: Mapping[str, Backup] | None = None) -> None:
         """Choose a recovery set, beginning with these."""
+        from pacs_recover.screens.choose import ChoosePage
+
         self.push_screen(ChoosePage(names, backups or {}))
 
     def show_plan(self, backups: Iterable[Backup]) -> None:
         """Make and show a plan."""
+        from pacs_recover.screens.plan import PlanPage
+
         self.push_screen(PlanPage(tuple(backups)))
 
     def show_started(self, following: Following) -> None:
         """A run that has just begun: behind it is the first screen, since what led to it is used up."""
+        from pacs_recover.screens.run import RunPage
+
         self.followings[following.run.name] = following
         self.show_overview()
         self.push_screen(RunPage(following.run, following))
 
     def show_run(self, run: Path) -> None:
         """A run, followed from its first line."""
+        from pacs_recover.front import Following
+        from pacs_recover.screens.run import RunPage
+
         known = self.followings.get(run.name)
         self.push_screen(RunPage(run, Following(run, known.process if known else None)))
 
     def show_runs(self) -> None:
         """Past and present runs."""
+        from pacs_recover.screens.runs import RunsPage
+
         self.push_screen(RunsPage())
 
     def show_report(self, run: Path) -> None:
         """A run's report."""
+        from pacs_recover.screens.report import ReportPage
+
         self.push_screen(ReportPage(run))
 
     def show_undo(self, run: Path, purpose: str) -> None:
         """What taking a run up again would do."""
+        from pacs_recover.screens.undo import UndoPage
+
         self.push_screen(UndoPage(run, purpose))
 
     def open_demo(self, opened: tuple[Session, Mapping[str, str]]) -> None:
         """Go on with a demo site."""
-        self._opened, guide = opened
+        session, guide = opened
         self.guide = dict(guide)
-        self.switch_screen(Overview())
+        self.pop_screen()
+        self._opened(session)
 
     def action_commands(self) -> None:
         """The palette of the screen in sight."""
+        from pacs_recover.screens.commands import CommandsPage
+
         if not isinstance(self.screen, CommandsPage):
             self.push_screen(CommandsPage(self.page))
 
     def action_help(self) -> None:
         """The help of the screen in sight."""
+        from pacs_recover.screens.help import HelpPage
+
         if not isinstance(self.screen, HelpPage):
             self.push_screen(HelpPage(self.page))
 
@@ -237,8 +303,7 @@ class Console(App[int], inherit_bindings=False):
     def action_leave(self) -> None:
         """Leave; of a run that goes on it is said how to find it again."""
         running = next((name for name, known in self.followings.items() if not known.over()), "")
-        if not running and isinstance(self.screen, RunPage) and self.screen.mode() in ("LIVE RESTORE", "ROLLING BACK"):
-            running = self.screen.run.name
+        running = running or self.page.run_in_sight()
         if running:
             self.last_words = f"The run {running} goes on without this terminal.\n" + "".join(
                 f"  {what}{self.session.line(verb, running)}\n"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from pacs_recover.catalog import Catalog, SourceState
+if TYPE_CHECKING:
+    from pacs_recover.catalog import Catalog
 
 
 @dataclass
@@ -30,11 +32,15 @@ class Gathered:
 
     def fail(self, name: str, kind: str, error: str, hint: str) -> None:
         """A source could not even be asked."""
+        from pacs_recover.catalog import Catalog, SourceState
+
         self.add(name, Catalog((), (SourceState(name, kind, False, error, hint),)))
 
     @property
     def catalog(self) -> Catalog:
         """Everything so far, newest first."""
+        from pacs_recover.catalog import Catalog
+
         if self._whole is None:
             backups = [backup for part in self.parts.values() for backup in part.backups]
             backups.sort(key=lambda backup: (backup.taken_at, backup.id), reverse=True)

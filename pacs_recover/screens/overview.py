@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -12,9 +12,12 @@ from textual.widgets import Static
 from pacs_recover.screens import overview_view as view
 from pacs_recover.screens.background import Task
 from pacs_recover.screens.page import Page
-from pacs_recover.session import OpenRun
+from pacs_recover.widgets.line import Line
 from pacs_recover.widgets.listing import Listing
 from pacs_recover.widgets.reading import Reading
+
+if TYPE_CHECKING:
+    from pacs_recover.session import OpenRun
 
 
 class Overview(Page):
@@ -43,16 +46,19 @@ class Overview(Page):
         self.needs_root = False
         self.last: dict[str, Any] | None = None
         self._asking: Task | None = None
+        self._rows: list[Line] = []
 
     def body(self) -> ComposeResult:
         """Banner, table, the rest."""
         yield Reading(id="banner", passive=True)
-        yield Static(view.HEAD, markup=False, classes="head")
-        yield Listing(id="components")
+        yield Static(view.head(), markup=False, classes="head")
+        yield Listing("reading the site…", id="components")
         yield Reading(id="below")
 
     def begin(self) -> None:
-        """Show what is known at once, and read."""
+        """Show what is known at once, and read; before the site is open there is nothing to know."""
+        if not self.console.is_open:
+            return
         self.draw()
         self.console.gather()
         self.look()
@@ -60,6 +66,8 @@ class Overview(Page):
     def on_screen_resume(self, event: ScreenResume) -> None:
         """A run may have ended in between."""
         super().on_screen_resume(event)
+        if not self.console.is_open:
+            return
         if self.console.is_stale:
             self.action_again()
         elif self.status is not None:
@@ -94,17 +102,15 @@ class Overview(Page):
         gathered, session = self.console.gathered, self.session
         lines = view.rows(self.status if gathered.parts else None, gathered)
         listing = self.query_one("#components", Listing)
-        listing.show(len(lines), lambda number, _: lines[number])
+        listing.show_lines(lines, self._rows)
+        self._rows = lines
         banner = view.banner(self.runs, session.read_only, self.needs_root, session.command)
-        box = self.query_one("#banner", Reading)
-        box.display = bool(banner)
-        box.styles.height = sum(len(line.wrapped(max(20, self.size.width - 3))) for line in banner) or 1
-        box.show(banner)
+        self.query_one("#banner", Reading).show_whole(banner, 7, self.size.width - 3)
         self.query_one("#below", Reading).show(view.below(self.status, gathered, self.last))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A run can be watched while there is one."""
-        if action == "attach":
+        if action == "attach" and self.console.is_open:
             return any(run.outcome != "unreadable" for run in self.runs or ())
         return super().check_action(action, parameters)
 

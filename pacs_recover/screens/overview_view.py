@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pacs_recover.catalog import SourceState
-from pacs_recover.plan import operator
-from pacs_recover.report.page import SYMBOLS
 from pacs_recover.screens.ages import minute, short_age
-from pacs_recover.screens.gathered import Gathered
-from pacs_recover.session import OpenRun
 from pacs_recover.text import count, safe
-from pacs_recover.widgets.line import LOOKS, Line, cells, stated, title
+from pacs_recover.widgets.line import LOOKS, Line, cells, stated, symbol, title
+
+if TYPE_CHECKING:
+    from pacs_recover.catalog import SourceState
+    from pacs_recover.screens.gathered import Gathered
+    from pacs_recover.session import OpenRun
 
 PARTS = ("config", "certs", "queue", "logs")
-HEAD = " " + cells(("COMPONENT", 9), ("NEWEST BACKUP (UTC)", 19), ("AGE", 9), ("RPO", 6), ("STATE", 30))
+
+
+def head() -> str:
+    """The heads of the columns."""
+    return f" {'COMPONENT':9} {'NEWEST BACKUP (UTC)':19} {'AGE':9} {'RPO':6} STATE"
 
 
 def rows(status: Mapping[str, Any] | None, gathered: Gathered) -> list[Line]:
@@ -53,6 +57,8 @@ def banner(runs: Sequence[OpenRun] | None, read_only: bool, needs_root: bool, co
 
 
 def _open(run: OpenRun, read_only: bool) -> list[Line]:
+    from pacs_recover.plan import operator
+
     who = f"of {safe(run.operator)}" if run.operator else "of an unknown operator"
     by = "" if run.operator == operator() else f" {who}"
     match run.outcome:
@@ -85,7 +91,7 @@ def _service(service: Mapping[str, Any]) -> Line:
     state = service["state"]
     word = {"active": "runs", "stopped": "STOPPED", "failed": "FAILED", "absent": "NOT INSTALLED"}
     said = word.get(service["activity"], service["activity"].upper())
-    return Line(f"{safe(service['name'])} {said}: {safe(service['detail'])}", LOOKS[state], f"  {SYMBOLS[state]} ")
+    return Line(f"{safe(service['name'])} {said}: {safe(service['detail'])}", LOOKS[state], f"  {symbol(state)} ")
 
 
 def sources(gathered: Gathered) -> list[Line]:

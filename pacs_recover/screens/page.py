@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from pacs_recover.session import Session
 
 
+EARLY = ("help", "leave", "no_interrupt", "back", "focus_next", "focus_previous")
+"""What can be done before the site has been read, or where there is none."""
+
+
 class Page(Screen[None], inherit_bindings=False):
     """A screen of the console."""
 
@@ -42,8 +46,7 @@ class Page(Screen[None], inherit_bindings=False):
     def compose(self) -> ComposeResult:
         """The edges around the body."""
         yield Bar()
-        if hint := self.console.guide.get(type(self).__name__, ""):
-            yield Static(hint, markup=False, id="guide")
+        yield Static(markup=False, id="guide")
         yield from self.body()
         yield Notice()
         yield KeyLine()
@@ -62,6 +65,10 @@ class Page(Screen[None], inherit_bindings=False):
         """What the console works on."""
         return self.console.session
 
+    def run_in_sight(self) -> str:
+        """The run that is watched here and goes on; none on most screens."""
+        return ""
+
     def mode(self) -> str:
         """What can happen from here, in words."""
         return "READ-ONLY" if self.console.read_only else "NOT ARMED"
@@ -69,7 +76,6 @@ class Page(Screen[None], inherit_bindings=False):
     def on_mount(self) -> None:
         """Fill the bar, then the body."""
         self.tell_mode()
-        self.query_one(Notice).display = False
         self.begin()
 
     def begin(self) -> None:
@@ -81,6 +87,10 @@ class Page(Screen[None], inherit_bindings=False):
 
     def tell_mode(self) -> None:
         """Bring the bar up to date."""
+        hint = self.console.guide.get(type(self).__name__, "")
+        if hint and not self.query_one("#guide").display:
+            self.query_one("#guide", Static).update(hint)
+            self.query_one("#guide").display = True
         self.query_one(Bar).tell(self.mode(), self.heading, self.console.place)
 
     def gathered(self) -> None:
@@ -120,7 +130,9 @@ class Page(Screen[None], inherit_bindings=False):
         self.dismiss()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - Textual's signature
-        """There is no way back from the first screen."""
+        """There is no way back from the first screen, and little to do on it before the site has been read."""
+        if not self.console.is_open and action not in EARLY:
+            return False
         if action == "back":
-            return len(self.app.screen_stack) > 2
+            return len(self.app.screen_stack) > 1
         return True

@@ -110,14 +110,14 @@ class PlanPage(Page):
     def action_leave_typing(self) -> None:
         """Not armed."""
         self.query_one(Arming).shut()
-        self.query_one("#plan", Reading).focus()
+        self.set_focus(self.query_one("#plan", Reading))
         self.say("not armed: nothing was changed")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Armed, if that is its name."""
         plan, typed = self.plan, event.value
         self.query_one(Arming).shut()
-        self.query_one("#plan", Reading).focus()
+        self.set_focus(self.query_one("#plan", Reading))
         if plan is None or self._busy:
             return
         self._busy = True

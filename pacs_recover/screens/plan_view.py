@@ -57,7 +57,7 @@ def _may_it(plan: Plan, read_only: bool) -> list[Line]:
         return [Line("It CANNOT be armed until what is marked ✗ below is put right", "bad", "✗ ")]
     if read_only:
         return [Line("READ-ONLY: this console cannot arm it", "warn", "! ")]
-    return [Line("Every backup of it was read to its end and is good. a arms it", "ok", "✓ ")]
+    return [Line("Every backup of it was read to its end and is good. a arms it", "good", "✓ ")]
 
 
 def _time(steps: Sequence[StepLine], pace: Mapping[str, float], rto: float) -> list[Line]:

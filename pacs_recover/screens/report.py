@@ -22,7 +22,7 @@ LOOKS: tuple[tuple[str, Look], ...] = (("  âœ—", "bad"), ("  !", "warn"), ("  â†
 def lines(report: Report, width: int) -> list[Line]:
     """The report as it is printed, its headline and states coloured."""
     printed = reports.as_text(report, width).splitlines()
-    good = "ok" if report.outcome in ("restored", "closed") else "" if report.outcome == "running" else "bad"
+    good = "good" if report.outcome in ("restored", "closed") else "" if report.outcome == "running" else "bad"
     return [Line(text, good if number == 0 else _look(text), fixed=True) for number, text in enumerate(printed)]  # type: ignore[arg-type]
 
 

@@ -8,7 +8,6 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.timer import Timer
-from textual.widgets import Static
 
 from pacs_recover import report as reports
 from pacs_recover.errors import RecoverError
@@ -64,15 +63,14 @@ class RunPage(Page):
 
     def body(self) -> ComposeResult:
         """Head, clock, checklist, evidence, question."""
-        yield Static(markup=False, id="run-head")
-        yield Ticking()
+        yield Ticking(id="run-head")
+        yield Ticking(id="clock")
         yield Listing("waiting for the worker…", id="checklist")
         yield Reading(id="evidence")
         yield Reading(id="question", passive=True)
 
     def begin(self) -> None:
         """Show what happened so far, then follow."""
-        self.query_one("#question", Reading).display = False
         self.slow("pace", lambda _: self.session.pace(), self._paced, lambda _: None)
         self._timer = self.set_interval(LOOK_EVERY, self.look)
         self.look()
@@ -85,7 +83,7 @@ class RunPage(Page):
         """What is new in the journal; the clock once a second; nothing at all once it is over."""
         self._beats += 1
         try:
-            gone = self.following.ended is not None or (self._beats % 4 == 1 and self.following.over())
+            gone = self._is_gone()
             fresh = self.following.more()
         except (RecoverError, OSError) as error:
             return self._stop(f"the journal cannot be read: {error}")
@@ -99,6 +97,13 @@ class RunPage(Page):
         elif self._beats % 4 == 1:
             self.tick()
         return None
+
+    def _is_gone(self) -> bool:
+        """Whether nothing more will come; a worker that takes a finished run up again has yet to say so."""
+        process = self.following.process
+        if process is not None and process.poll() is None:
+            return False
+        return self.following.ended is not None or (self._beats % 4 == 1 and self.following.over())
 
     def _stop(self, why: str) -> None:
         if self._timer:
@@ -122,7 +127,7 @@ class RunPage(Page):
         if self.report:
             first = planned(self.events)
             steps = first.steps if isinstance(first, Planned) else ()
-            self.query_one(Ticking).tell(view.clock(self.report, self.pace, steps))
+            self.query_one("#clock", Ticking).tell(view.clock(self.report, self.pace, steps))
 
     def draw(self) -> None:
         """Everything; of the rows only those that changed."""
@@ -130,13 +135,13 @@ class RunPage(Page):
         if self.report is None:
             return
         head = view.head(self.report)
-        self.query_one("#run-head", Static).update(fit(head.start + head.text, max(10, self.size.width - 2)))
-        self.query_one("#run-head", Static).set_classes(head.look)
+        text = fit(head.start + head.text, max(10, self.size.width - 2))
+        self.query_one("#run-head", Ticking).tell(Line(text, head.look))
         listing, before = self.query_one("#checklist", Listing), self.rows
         self.rows = view.checklist(self.report)
         listing.show_lines(self.rows, before)
         if self.follows:
-            listing.move_to(view.current(self.report))
+            listing.place(view.current(self.report))
         self.draw_evidence()
         self.draw_question()
         self.tell_mode()
@@ -147,32 +152,36 @@ class RunPage(Page):
         if self.report is None:
             return
         box, cursor = self.query_one("#evidence", Reading), self.query_one("#checklist", Listing).cursor
-        lines = view.ending(self.report, self.following.last_words()) if self._over and self.follows else []
+        lines = (
+            view.ending(self.report, self.following.last_words())
+            if self.report.outcome != "running" and self.follows
+            else []
+        )
         box.set_class(bool(lines), "tall")
         box.show(lines or view.evidence(self.report, cursor))
 
     def draw_question(self) -> None:
         """The open question, if there is one."""
         asked, box = self.following.question, self.query_one("#question", Reading)
-        is_open = asked is not None and not self._over
-        if box.display != is_open:
-            box.display = is_open
-            self.query_one("#evidence").display = not is_open
-        if asked and is_open:
-            lines = view.question(asked)
-            box.styles.height = min(9, sum(len(line.wrapped(max(20, self.size.width - 5))) for line in lines) + 1)
-            box.show(lines)
+        lines = view.question(asked) if asked and not self._over else []
+        if self.query_one("#evidence").display == bool(lines):
+            self.query_one("#evidence").display = not lines
+        box.show_whole(lines, 8, self.size.width - 3, frame=1)
 
-    def on_listing_moved(self, event: Listing.Moved) -> None:
+    def on_listing_moved(self, _: Listing.Moved) -> None:
         """Whoever moves the cursor wants to read there."""
-        if self.report and event.number != view.current(self.report):
-            self.follows = False
+        self.follows = False
+        self.refresh_bindings()
         self.draw_evidence()
 
     @property
     def is_abandoned(self) -> bool:
         """Whether nobody works on it though it has not ended."""
         return self._over and bool(self.report) and self.report.outcome in ("unfinished", "rollback_incomplete")  # type: ignore[union-attr]
+
+    def run_in_sight(self) -> str:
+        """This run, while it goes on."""
+        return self.run.name if self.report and self.report.outcome == "running" else ""
 
     def mode(self) -> str:
         """What is happening, in words."""

@@ -8,7 +8,7 @@ from pacs_recover.events import Asked, StepLine
 from pacs_recover.report import Report, headline
 from pacs_recover.report.contract import EffectReport, StepReport
 from pacs_recover.report.page import SYMBOLS
-from pacs_recover.text import both_times, safe, seconds
+from pacs_recover.text import both_times, count, safe, seconds
 from pacs_recover.widgets.line import LOOKS, Line, cells, title
 
 OVER = ("restored", "failed_untouched", "rolled_back", "interrupted", "closed")
@@ -75,13 +75,11 @@ def clock(report: Report, pace: Mapping[str, float], steps: Sequence[StepLine]) 
     """Time against the RTO with the projected end: amber before it is missed, red when it is."""
     rto, so_far = report.rto_seconds, report.total_seconds
     if report.outcome != "running":
-        took = report.recovery_seconds if report.recovery_seconds is not None else so_far
-        return Line(f"took {seconds(took)} of RTO {_rto(rto)}; down for {seconds(report.downtime_seconds)}")
+        return Line(f"took {seconds(so_far)} in all; down for {seconds(report.downtime_seconds)}; RTO {_rto(rto)}")
     if report.recovery_seconds is not None:
-        text = (
-            f"answering since {seconds(report.recovery_seconds)} of RTO {_rto(rto)}; soak {whole(report.soak_seconds)}"
-        )
-        return Line(text, "ok")
+        met = rto is None or report.recovery_seconds <= rto
+        text = f"answered after {seconds(report.recovery_seconds)}, RTO {_rto(rto)} {'met' if met else 'MISSED'}"
+        return Line(f"{text}; it has to stay up: {whole(report.soak_seconds)}", "ok" if met else "bad")
     text = f"{whole(so_far)} of RTO {_rto(rto)}" + _step_time(report)
     if rto is None or report.going_back:
         return Line(text)

@@ -89,14 +89,14 @@ class UndoPage(Page):
     def action_leave_typing(self) -> None:
         """Not armed."""
         self.query_one(Arming).shut()
-        self.query_one("#undo", Reading).focus()
+        self.set_focus(self.query_one("#undo", Reading))
         self.say("not armed: nothing was changed")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Begin."""
         typed = event.value
         self.query_one(Arming).shut()
-        self.query_one("#undo", Reading).focus()
+        self.set_focus(self.query_one("#undo", Reading))
         if self.purpose == "close":
             self.slow("close", lambda _: self.session.close(self.run, typed), self._is_closed)
         else:

@@ -65,7 +65,9 @@ class WelcomePage(Page):
         """Nothing is made in a read-only console, and there is no command that does the same."""
         if action == "demo":
             return self.may_demo
-        return action != "command" and super().check_action(action, parameters)
+        if action == "back":
+            return False
+        return action == "init" or super().check_action(action, parameters)
 
     def action_demo(self) -> None:
         """Make it and open it."""

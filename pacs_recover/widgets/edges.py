@@ -67,10 +67,17 @@ class KeyLine(Static):
 
     def __init__(self) -> None:
         super().__init__(markup=False, id="keys")
+        self._keys: list[tuple[str, str]] = []
 
     def on_mount(self) -> None:
         """Follow the screen's bindings."""
-        self.screen.bindings_updated_signal.subscribe(self, lambda _: self.refresh())
+        self.screen.bindings_updated_signal.subscribe(self, lambda _: self._follow())
+
+    def _follow(self) -> None:
+        """Draw only where other keys work than before."""
+        if (keys := shown(self.screen)) != self._keys:
+            self._keys = keys
+            self.refresh()
 
     def render(self) -> Content:
         """As many keys as there is room for; help and quit always."""

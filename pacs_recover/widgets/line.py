@@ -1,16 +1,17 @@
-"""One line of a screen as plain data: what views make and widgets draw."""
+"""One line of a screen as plain data: what views make and widgets draw.
+
+The report's modules are loaded when the first line is wrapped: the first screen is seen before that.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from pacs_recover.report.page import SYMBOLS
-from pacs_recover.report.wrapping import clean, columns, pad, wrap
 from pacs_recover.text import safe
 
-Look = Literal["", "ok", "warn", "bad", "title", "key"]
-"""How a line looks; the state that a colour stands for is in the line's words too."""
+Look = Literal["", "ok", "good", "warn", "bad", "title", "key"]
+"""How a line looks, ``ok`` by its symbol alone; the state that a colour stands for is in the line's words too."""
 LOOKS: dict[str, Look] = {
     "passed": "ok",
     "ok": "ok",
@@ -39,11 +40,15 @@ class Line:
 
     def wrapped(self, width: int) -> list[str]:
         """In rows of at most ``width`` columns; a word that has no room at all is broken."""
+        from pacs_recover.report.wrapping import wrap
+
         rows = [safe(self.text, LONGEST)] if self.fixed else wrap(self.text, width, self.start)
         return [piece for row in rows for piece in _pieces(row, max(1, width))]
 
 
 def _pieces(row: str, width: int) -> list[str]:
+    from pacs_recover.report.wrapping import columns
+
     pieces, piece, used = [], "", 0
     for char in row:
         wide = columns(char)
@@ -54,6 +59,13 @@ def _pieces(row: str, width: int) -> list[str]:
     return [*pieces, piece]
 
 
+def symbol(state: str) -> str:
+    """The symbol that a state has everywhere."""
+    from pacs_recover.report.page import SYMBOLS
+
+    return SYMBOLS.get(state, "·")
+
+
 def title(text: str) -> Line:
     """The head of a part of a page."""
     return Line(text, "title")
@@ -61,17 +73,21 @@ def title(text: str) -> Line:
 
 def stated(state: str, text: str, indent: str = "  ") -> Line:
     """A line with the symbol of its state before it and, where that is not fine, its word."""
-    return Line(f"{WORDS.get(state, '')}{text}", LOOKS.get(state, ""), f"{indent}{SYMBOLS.get(state, '·')} ")
+    return Line(f"{WORDS.get(state, '')}{text}", LOOKS.get(state, ""), f"{indent}{symbol(state)} ")
 
 
 def cells(*parts: tuple[object, int]) -> str:
     """Outside text in columns of these widths, cut to fit, one space apart; the last is not padded."""
+    from pacs_recover.report.wrapping import clean, pad
+
     texts = [fit(clean(str(text)), width) for text, width in parts]
     return " ".join(pad(text, width) for text, (_, width) in zip(texts, parts, strict=True)).rstrip()
 
 
 def fit(text: str, width: int) -> str:
     """The text, cut with an ellipsis where it is wider than ``width`` columns."""
+    from pacs_recover.report.wrapping import columns
+
     if columns(text) <= width:
         return text
     kept = ""

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.events import Resize
 from textual.message import Message
 
 from pacs_recover.text import safe
 from pacs_recover.widgets.line import LONGEST, Line, fit
-from pacs_recover.widgets.scrolled import STYLES, Scrolled
+from pacs_recover.widgets.scrolled import Scrolled
 
 Draw = Callable[[int, int], Line]
 """The line of a row by its number, for a width in columns."""
-CURSOR = Style(reverse=True)
 
 
 class Listing(Scrolled, inherit_bindings=False):
@@ -32,7 +30,7 @@ class Listing(Scrolled, inherit_bindings=False):
     ]
 
     class Moved(Message):
-        """The cursor stands on another row."""
+        """The operator put the cursor on another row."""
 
         def __init__(self, listing: Listing, row: int) -> None:
             super().__init__()
@@ -69,26 +67,31 @@ class Listing(Scrolled, inherit_bindings=False):
                 self.refresh_line(number)
         return None
 
-    def row(self, number: int, width: int) -> tuple[str, Style]:
+    def row(self, number: int, width: int) -> tuple[str, str, bool]:
         """A row with the cursor's mark, which is more than a colour."""
         if not self.count:
-            return (f" {self.empty}" if number == 0 else ""), STYLES[""]
+            return (f" {self.empty}" if number == 0 else ""), "", False
         if number >= self.count:
-            return "", STYLES[""]
+            return "", "", False
         line, here = self._draw(number, width - 1), number == self.cursor
         text = fit(safe(line.start + line.text, LONGEST), width - 1)
-        return ("▌" if here else " ") + text, CURSOR if here else STYLES[line.look]
+        return ("▌" if here else " ") + text, line.look, here
 
-    def move_to(self, number: int) -> None:
-        """Put the cursor on a row."""
+    def place(self, number: int) -> bool:
+        """Put the cursor on a row; whether it was on another."""
         number = max(0, min(number, self.count - 1))
         if number == self.cursor or not self.count:
-            return
+            return False
         old, self.cursor = self.cursor, number
         self.refresh_line(old)
         self.refresh_line(number)
         self._into_sight()
-        self.post_message(self.Moved(self, number))
+        return True
+
+    def move_to(self, number: int) -> None:
+        """The same for the operator, of which the screen is told."""
+        if self.place(number):
+            self.post_message(self.Moved(self, self.cursor))
 
     def _into_sight(self) -> None:
         top, height = self.scroll_offset.y, max(1, self.scrollable_content_region.height)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import ClassVar
 
-from rich.style import Style
 from textual.binding import Binding, BindingType
 from textual.events import Resize
 
 from pacs_recover.text import safe
 from pacs_recover.widgets.line import LONGEST, Line
-from pacs_recover.widgets.scrolled import STYLES, Scrolled
+from pacs_recover.widgets.scrolled import Scrolled
 
 
 class Reading(Scrolled, inherit_bindings=False):
@@ -34,6 +34,7 @@ class Reading(Scrolled, inherit_bindings=False):
         self.lines: tuple[Line, ...] = tuple(lines)
         self._rows: list[tuple[str, str]] = []
         self._width = 0
+        self._height = 0
 
     def show(self, lines: Sequence[Line], *, top: bool = False) -> None:
         """Show other lines; what stays the same is not drawn again."""
@@ -43,29 +44,37 @@ class Reading(Scrolled, inherit_bindings=False):
         if top:
             self.go(0)
 
+    def show_whole(self, lines: Sequence[Line], most: int, width: int, frame: int = 0) -> None:
+        """Show these lines in as many rows as they take, ``most`` at most, and its frame; no lines take no room."""
+        rows = min(most, sum(len(line.wrapped(max(20, width))) for line in lines))
+        if rows != self._height:
+            self._height = rows
+            self.display = rows > 0
+            self.styles.height = max(1, rows) + frame
+        self.show(lines)
+
     def _lay_out(self) -> None:
         width = self.scrollable_content_region.width
         if not width:
             return
         before, self._width = self._rows, width
         self._rows = [(row, line.look) for line in self.lines for row in line.wrapped(width)]
-        if len(before) == len(self._rows):
-            for number, (old, new) in enumerate(zip(before, self._rows, strict=True)):
-                if old != new:
-                    self.refresh_line(number)
-        else:
+        if len(before) != len(self._rows):
             self.resize_rows(len(self._rows))
-            self.refresh()
+        for number, (old, new) in enumerate(zip_longest(before, self._rows)):
+            if old != new:
+                self.refresh_line(number)
 
-    def row(self, number: int, _: int) -> tuple[str, Style]:
+    def row(self, number: int, _: int) -> tuple[str, str, bool]:
         """One wrapped row."""
         if number >= len(self._rows):
-            return "", STYLES[""]
+            return "", "", False
         text, look = self._rows[number]
-        return safe(text, LONGEST), STYLES[look]
+        return safe(text, LONGEST), look, False
 
     def on_resize(self, _: Resize) -> None:
         """Wrap again where the width changed."""
+        self.resize_rows(len(self._rows))
         if self.scrollable_content_region.width != self._width:
             self._rows = []
             self._lay_out()

@@ -10,29 +10,38 @@ from textual.strip import Strip
 
 STYLES = {
     "": Style(),
-    "ok": Style(color="green"),
+    "ok": Style(),
+    "good": Style(color="green", bold=True),
     "warn": Style(color="yellow"),
     "bad": Style(color="red", bold=True),
     "title": Style(bold=True),
     "key": Style(bold=True),
 }
 
+CURSOR = Style(reverse=True)
+TICK = "✓"
+"""What is fine is told by its symbol; colour on whole lines is for what is not."""
+
 
 class Scrolled(ScrollView, can_focus=True, inherit_bindings=False):
     """Rows by number through the line API: a hundred thousand cost what a screenful does."""
 
     def resize_rows(self, count: int) -> None:
-        """Take this many rows."""
-        self.virtual_size = Size(self.scrollable_content_region.width, count)
+        """Take this many rows; while they fit into the window its size stays, so that nothing is laid out anew."""
+        window = self.scrollable_content_region.size
+        self.virtual_size = Size(window.width, max(count, window.height))
 
     def render_line(self, y: int) -> Strip:
         """The row at this place of the window."""
         width, base = self.scrollable_content_region.width, self.rich_style
-        text, style = self.row(y + self.scroll_offset.y, width)
-        return Strip([Segment(text, base + style)]).adjust_cell_length(width, base + style)
+        text, look, here = self.row(y + self.scroll_offset.y, width)
+        style = base + (CURSOR if here else STYLES[look])
+        before, tick, after = text.partition(TICK) if look == "ok" and not here else (text, "", "")
+        parts = [Segment(before, style), Segment(tick, base + STYLES["good"]), Segment(after, style)]
+        return Strip([part for part in parts if part.text]).adjust_cell_length(width, style)
 
-    def row(self, number: int, width: int, /) -> tuple[str, Style]:
-        """The text and style of a row; nothing behind the last."""
+    def row(self, number: int, width: int, /) -> tuple[str, str, bool]:
+        """The text and look of a row, and whether the cursor is on it; nothing behind the last."""
         raise NotImplementedError
 
     def go(self, y: float) -> None:

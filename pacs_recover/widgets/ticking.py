@@ -5,14 +5,15 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widgets import Static
 
+from pacs_recover.text import safe
 from pacs_recover.widgets.line import Line
 
 
 class Ticking(Static):
     """One line, never laid out anew: only its own cells are drawn when it ticks."""
 
-    def __init__(self) -> None:
-        super().__init__("", markup=False, id="clock")
+    def __init__(self, *, id: str) -> None:
+        super().__init__("", markup=False, id=id)
         self._told: Line | None = None
 
     def tell(self, line: Line) -> None:
@@ -22,4 +23,4 @@ class Ticking(Static):
         if self._told is None or self._told.look != line.look:
             self.set_classes(line.look)
         self._told = line
-        self.update(Content(line.start + line.text), layout=False)
+        self.update(Content(safe(line.start + line.text)), layout=False)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
-from pacs_recover.errors import UsageError
+from pacs_recover.errors import RecoverError, UsageError
 from pacs_recover.model import Fact
 from pacs_recover.screens.console import Console
 from pacs_recover.session import NoSite, OpenRun
@@ -40,7 +40,7 @@ async def shown(
     session: Any, keys: Sequence[str] = (), size: tuple[int, int] = SMALL, do: Do | None = None, **options: Any
 ) -> Any:
     """The console after these keys: its text and its picture."""
-    app = Console(session, theme="textual-dark", **options)
+    app = Console(failing(session) if isinstance(session, RecoverError) else session, theme="textual-dark", **options)
     async with app.run_test(size=size) as pilot:
         await settle(pilot)
         if do:
@@ -53,6 +53,15 @@ async def shown(
         await settle(pilot)
         assert all(len(row) <= size[0] for row in frame(app).splitlines())
         return frame(app), picture(app)
+
+
+def failing(error: RecoverError) -> Callable[[], Any]:
+    """A site that cannot be opened."""
+
+    def opening() -> Any:
+        raise error
+
+    return opening
 
 
 def look(*given: Any, **options: Any) -> Any:
@@ -104,12 +113,12 @@ def test_a_screen_looks_as_accepted(name: str, accepted: Accepted) -> None:
         accepted(f"{name}.svg", svg)
 
 
-@pytest.mark.parametrize("name", MAIN)
-def test_a_wide_screen_shows_all_that_the_narrow_one_does(name: str) -> None:
+@pytest.mark.parametrize("name", ["catalog", "plan", "choose"])
+def test_a_wide_screen_leaves_out_nothing_that_the_narrow_one_has(name: str) -> None:
     make, keys = MAIN[name]
-    text, _ = look(make(), keys, size=LARGE)
-    assert text.splitlines()[0].split()[:2] == look(make(), keys)[0].splitlines()[0].split()[:2]
-    assert "?" in text.splitlines()[-1] or "esc" in text.splitlines()[-1]
+    wide, narrow = look(make(), keys, size=LARGE)[0].splitlines(), look(make(), keys)[0].splitlines()
+    assert wide[0].split() == narrow[0].split()
+    assert set(narrow[-1].split()) <= set(wide[-1].split())
 
 
 RUNS: dict[str, tuple[Callable[[], tuple[Acted, Do]], str]] = {

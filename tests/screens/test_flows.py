@@ -1,0 +1,391 @@
+"""What keys do, on a session that only acts."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import inspect
+import pkgutil
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.binding import Binding
+from textual.events import Key
+from textual.pilot import Pilot
+
+from pacs_recover import screens, widgets
+from pacs_recover.catalog import Catalog, SourceState
+from pacs_recover.events import Answered, Passed
+from pacs_recover.screens.catalog import CatalogPage
+from pacs_recover.screens.console import Console
+from pacs_recover.screens.overview import Overview
+from pacs_recover.screens.plan import PlanPage
+from pacs_recover.screens.run import RunPage
+from pacs_recover.widgets.edges import LEAST, Notice, fitting, shown
+from pacs_recover.widgets.line import Line
+from pacs_recover.widgets.listing import Listing
+from tests.report import story
+from tests.screens.acted import BACKUPS, RUN, Acted, Place, Told, backup
+from tests.screens.conftest import frame
+from tests.screens.test_frames import MAIN, settle
+
+Flow = Callable[[Pilot[Any]], Awaitable[None]]
+
+
+def drive(session: Any, flow: Flow, **options: Any) -> Console:
+    """Run a console through a flow."""
+
+    async def main() -> Console:
+        app = Console(session, **options)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await settle(pilot)
+            await flow(pilot)
+        return app
+
+    return asyncio.run(main())
+
+
+async def press(pilot: Pilot[Any], *keys: str) -> None:
+    """Press keys, each after the screen has settled."""
+    for key in keys:
+        await pilot.press(key)
+        await settle(pilot)
+
+
+def notice(pilot: Pilot[Any]) -> str:
+    """The message on the screen."""
+    return pilot.app.screen.query_one(Notice).text
+
+
+def armed_session() -> Acted:
+    """One whose armed run is a story."""
+    session = Acted()
+    session.story = Told(story.Story().do(0).begin(1).events)
+    return session
+
+
+def test_a_wrong_name_arms_nothing_and_the_right_one_that_plan() -> None:
+    session = armed_session()
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "f", "enter", "a", *"radio", "enter")
+        assert session.armed == []
+        assert "not armed" in notice(pilot)
+        await press(pilot, "a", *"radiology", "enter")
+        assert session.armed == ["4f2a77b1"]
+        assert isinstance(pilot.app.screen, RunPage)
+        assert "LIVE RESTORE" in frame(pilot.app)
+
+    drive(session, flow)
+
+
+def test_keys_typed_in_one_burst_reach_the_input_line_and_nothing_else() -> None:
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "c")
+        for key in ("slash", *"queue"):
+            pilot.app.post_message(Key(key, "/" if key == "slash" else key))
+        await settle(pilot)
+        assert isinstance(pilot.app.screen, CatalogPage)
+        assert pilot.app.screen.filter == "queue"
+
+    drive(Acted(), flow)
+
+
+def test_leaving_the_name_arms_nothing() -> None:
+    session = armed_session()
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "f", "enter", "a", *"radiology", "escape")
+        assert "not armed: nothing was changed" in notice(pilot)
+        assert isinstance(pilot.app.screen, PlanPage)
+
+    drive(session, flow)
+    assert session.armed == []
+
+
+def test_a_read_only_console_has_no_key_that_arms() -> None:
+    session = Acted(read_only=True)
+    session.story = Told(story.restored().events)
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "f", "enter", "a", *"radiology", "enter")
+        assert isinstance(pilot.app.screen, PlanPage)
+        assert "READ-ONLY" in frame(pilot.app)
+        pilot.app.push_screen(RunPage(RUN, session.story))
+        await settle(pilot)
+        await press(pilot, "b", "u", "x")
+        assert isinstance(pilot.app.screen, RunPage)
+
+    drive(session, flow)
+    assert session.armed == []
+
+
+def test_moving_on_stops_the_reading_and_coming_back_reads_what_was_never_finished() -> None:
+    session, free = Acted(), threading.Event()
+    session.slow_preview = free
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "c")
+        await pilot.pause(0.4)
+        assert session.previews == [BACKUPS[4].id]
+        await press(pilot, "down")
+        await pilot.pause(0.4)
+        assert session.stopped == [BACKUPS[4].id]
+        free.set()
+        await settle(pilot)
+        assert "LOOK: it can be" in frame(pilot.app)
+
+    drive(session, flow)
+
+
+def test_what_was_read_once_is_kept() -> None:
+    session = Acted()
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "c")
+        await pilot.pause(0.4)
+        await press(pilot, "down")
+        await pilot.pause(0.4)
+        await press(pilot, "up", "enter")
+        assert session.previews == [BACKUPS[4].id, BACKUPS[0].id]
+
+    drive(session, flow)
+
+
+def test_keys_work_while_a_source_hangs() -> None:
+    session, free = Acted(), threading.Event()
+    session.places.append(Place("nas", "local", (), free))
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "c", "down", "down")
+        assert pilot.app.screen.query_one("#backups", Listing).cursor == 2
+        free.set()
+        await settle(pilot)
+        assert pilot.app.screen.query_one("#backups", Listing).cursor == 2
+        assert "reading" not in frame(pilot.app).splitlines()[1]
+
+    drive(session, flow)
+
+
+def test_a_filter_is_kept_by_enter_and_dropped_by_escape() -> None:
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "c", "slash", *"conf", "enter")
+        page = pilot.app.screen
+        assert isinstance(page, CatalogPage)
+        assert [found.component for found in page.shown] == ["config", "config"]
+        await press(pilot, "escape")
+        assert len(page.shown) == len(BACKUPS)
+        await press(pilot, "escape")
+        assert isinstance(pilot.app.screen, Overview)
+
+    drive(Acted(), flow)
+
+
+def test_a_recovery_set_is_picked_in_the_catalog_and_planned() -> None:
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "c", "space", "down", "space", "p", "enter")
+        assert isinstance(pilot.app.screen, PlanPage)
+        assert [found.component for found in pilot.app.screen.backups] == ["certs", "queue"]
+
+    drive(Acted(), flow)
+
+
+def test_logs_are_never_planned() -> None:
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "c", "end", "p")
+        assert isinstance(pilot.app.screen, CatalogPage)
+        assert "pacs-recover extract" in notice(pilot)
+
+    drive(Acted(), flow)
+
+
+def test_a_question_is_answered_inline() -> None:
+    told = Told(story.Story().do(0, 1, 2).begin(3).events)
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        pilot.app.push_screen(RunPage(RUN, told))
+        await settle(pilot)
+        assert "QUESTION" in frame(pilot.app)
+        await press(pilot, "A")
+        assert told.answers == [True]
+        more = story.Story().do(0, 1, 2, 3).events[len(story.Story().do(0, 1, 2).begin(3).events) :]
+        told.waiting = [event for event in more if isinstance(event, Answered | Passed)]
+        await pilot.pause(0.6)
+        assert "QUESTION" not in frame(pilot.app)
+        await press(pilot, "A")
+        assert told.answers == [True], "the key does nothing without a question"
+
+    drive(Acted(), flow)
+
+
+def test_leaving_the_console_says_how_to_find_the_run_again() -> None:
+    session = armed_session()
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "f", "enter", "a", *"radiology", "enter", "q")
+
+    app = drive(session, flow)
+    assert f"pacs-recover attach {RUN.name}" in app.last_words
+    assert f"pacs-recover rollback {RUN.name}" in app.last_words
+
+
+def test_escape_leaves_a_run_and_the_overview_is_behind_it() -> None:
+    session = armed_session()
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "f", "enter", "a", *"radiology", "enter", "escape")
+        assert isinstance(pilot.app.screen, Overview)
+
+    drive(session, flow)
+
+
+def test_an_unfinished_run_is_resumed_rolled_back_or_closed_after_it_was_shown() -> None:
+    session = Acted()
+    session.story = Told(story.restored().events)
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        for key, typed in (("u", "radiology"), ("b", "radiology"), ("x", "moved it by hand")):
+            pilot.app.push_screen(RunPage(RUN, Told(story.cut().events, gone=True)))
+            await pilot.pause(1.5)
+            await press(pilot, key, "a", *(typed.replace(" ", "_")), "enter")
+
+    drive(session, flow)
+    assert session.armed == ["resume", "rollback", "close: moved_it_by_hand"]
+
+
+def test_the_cursor_of_a_run_stays_where_it_was_put_until_it_is_told_to_follow() -> None:
+    told = Told(story.Story().do(0, 1).begin(2).events)
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        pilot.app.push_screen(RunPage(RUN, told))
+        await settle(pilot)
+        listing = pilot.app.screen.query_one("#checklist", Listing)
+        assert listing.cursor == 2
+        await press(pilot, "home")
+        told.waiting = story.Story().do(0, 1, 2).events[len(story.Story().do(0, 1).begin(2).events) :]
+        await pilot.pause(0.6)
+        assert listing.cursor == 0
+        assert "owner 990:990" in frame(pilot.app)
+        await press(pilot, "full_stop")
+        assert listing.cursor == 2
+
+    drive(Acted(), flow)
+
+
+def test_the_equivalent_command_line_is_shown_and_copied() -> None:
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "c", "y")
+        assert notice(pilot) == f"$ pacs-recover preview {BACKUPS[4].id}"
+        assert pilot.app.clipboard == f"pacs-recover preview {BACKUPS[4].id}"
+
+    drive(Acted(), flow)
+
+
+def test_the_palette_does_what_its_sentence_says() -> None:
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "ctrl+p", *"all_backups".replace("_", ""), "escape")
+        await press(pilot, "ctrl+p", *"sources", "enter")
+        assert isinstance(pilot.app.screen, CatalogPage | Overview)
+        await press(pilot, "ctrl+p", "escape", "question_mark")
+        assert "Keys" in frame(pilot.app)
+
+    drive(Acted(), flow)
+
+
+def test_names_from_backups_reach_the_screen_escaped_and_never_as_markup() -> None:
+    session = Acted()
+    name = "queue/\x1b]0;owned\x07[red]x[/red]\u202e"
+    evil = backup("queue", 0.01, "db.gz", source="local")
+    evil = type(evil)(**{field: getattr(evil, field) for field in evil.__struct_fields__} | {"id": name, "key": name})
+    session.places = [Place("local", "local", (evil,))]
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "c")
+        await pilot.pause(0.4)
+        shown_text = frame(pilot.app)
+        await press(pilot, "y", "enter")
+        shown_text += frame(pilot.app)
+        assert not set(shown_text) & {"\x1b", "\x07", "\u202e"}
+        assert "\\x1b]0;owned\\x07" in shown_text
+        assert "[red]" in shown_text
+
+    drive(session, flow)
+
+
+def test_a_hundred_thousand_backups_are_drawn_a_screenful_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = tuple(backup("queue", number / 60, "db.gz") for number in range(100_000))
+    session = Acted()
+    drawn: list[int] = []
+    monkeypatch.setattr(session, "read", lambda source: Catalog(many, (SourceState(source.name, "local", True),)))
+    session.places = [Place("local", "local", ())]
+    draw = CatalogPage.line
+
+    def counted(page: CatalogPage, number: int, width: int) -> Line:
+        drawn.append(number)
+        return draw(page, number, width)
+
+    monkeypatch.setattr(CatalogPage, "line", counted)
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "c", "end")
+        assert pilot.app.screen.query_one("#backups", Listing).cursor == 99_999
+        assert len(drawn) < 300
+
+    drive(session, flow)
+
+
+def test_a_fault_of_ours_is_told_in_words_and_its_traceback_is_in_a_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    session = Acted()
+    session.state.path = tmp_path
+    monkeypatch.setattr(session, "plan", lambda _: 1 / 0)
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "f", "enter")
+        assert "something unexpected happened (ZeroDivisionError)" in frame(pilot.app)
+        assert "Traceback" not in frame(pilot.app)
+
+    drive(session, flow)
+    assert "ZeroDivisionError" in (tmp_path / "console.log").read_text()
+    assert (tmp_path / "console.log").stat().st_mode & 0o777 == 0o600
+
+
+def bindings() -> list[tuple[str, Binding]]:
+    """Every binding of ours."""
+    owners: set[type] = {Console}
+    for package in (screens, widgets):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            values = vars(importlib.import_module(module.name)).values()
+            owners |= {value for value in values if inspect.isclass(value) and value.__module__ == module.name}
+    ours = sorted(owners, key=lambda owner: owner.__name__)
+    found = [(owner.__name__, binding) for owner in ours for binding in vars(owner).get("BINDINGS", ())]
+    return [(name, binding) for name, binding in found if isinstance(binding, Binding)]
+
+
+def test_every_binding_has_an_id_and_a_tooltip() -> None:
+    assert len(bindings()) > 30
+    for name, binding in bindings():
+        assert binding.id, f"{name} {binding.key}"
+        assert binding.tooltip, f"{name} {binding.key}"
+
+
+def test_no_two_bindings_share_an_id() -> None:
+    ids = [binding.id for _, binding in bindings()]
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("name", MAIN)
+def test_at_80_columns_every_key_of_a_screen_is_in_its_footer(name: str) -> None:
+    make, keys = MAIN[name]
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, *keys)
+        every = shown(pilot.app.screen)
+        missing = {word for _, word in every} - {word for _, word in fitting(every, 80)}
+        assert missing <= set(LEAST)
+
+    drive(make(), flow)

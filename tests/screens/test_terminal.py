@@ -1,0 +1,234 @@
+"""The console on real terminals: keys through tmux, bytes counted on a pty, links that go away."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pacs_recover.state import JOURNAL
+from tests.runs.small_site import SmallSite, outcome
+from tests.screens.terminal import Terminal, command
+
+IDLE, TICKING, FIRST = 0, 300, 12_000
+"""Bytes in five idle seconds; bytes a second with a running clock; bytes of the first screen on a slow link."""
+
+
+@pytest.fixture
+def terminal() -> Iterator[list[Terminal]]:
+    """Terminals that are closed whatever happens."""
+    opened: list[Terminal] = []
+    yield opened
+    for one in opened:
+        one.close()
+
+
+def patient_site(small: SmallSite, soak: str) -> Path:
+    """The same site with a longer soak, so that a run lasts."""
+    path = small.root / "patient.yaml"
+    path.write_text(small.demo.site_file.read_text().replace("soak: 0.2s", f"soak: {soak}"))
+    path.chmod(0o600)
+    return path
+
+
+def restore(one: Terminal, name: str) -> None:
+    """From the first screen to a run of the newest configuration."""
+    one.wait_for("fresh")
+    one.read(1.0)
+    one.press("p")
+    one.wait_for("recovery set")
+    one.press("\r")
+    one.wait_for("arm: LIVE")
+    one.press("a")
+    one.read(0.5)
+    one.press(name + "\r")
+    one.wait_for("stays up")
+
+
+def ended(small: SmallSite, seconds: float = 40.0) -> str:
+    """How the newest run ended."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        runs = small.state.runs()
+        if runs and b'"kind":"ended"' in (runs[0] / JOURNAL).read_bytes():
+            return outcome(runs[0]).outcome
+        time.sleep(0.1)
+    raise AssertionError("the run did not end")
+
+
+def test_the_first_screen_is_small_on_a_slow_link_and_nothing_is_sent_while_idle(
+    small: SmallSite, terminal: list[Terminal]
+) -> None:
+    terminal.append(one := Terminal(command(small.demo.site_file, small.state.path, slow=True)))
+    one.wait_for("fresh")
+    one.read(2.0)
+    first = len(one.seen)
+    one.press("c")
+    one.wait_for("GOOD")
+    one.read(2.0)
+    idle = len(one.read(5.0))
+    print(f"first screen {first} bytes, idle {idle} bytes in 5 s")
+    assert first < FIRST
+    assert idle == IDLE
+
+
+def test_a_running_clock_costs_less_than_300_bytes_a_second(small: SmallSite, terminal: list[Terminal]) -> None:
+    site = patient_site(small, "9s")
+    terminal.append(one := Terminal(command(site, small.state.path, slow=True)))
+    restore(one, small.site.name)
+    one.read(1.0)
+    started = time.monotonic()
+    got = b""
+    while time.monotonic() - started < 5.0:
+        got += one.read(5.0 - (time.monotonic() - started))
+    print(f"clock {len(got) / 5} bytes a second")
+    assert b"stay up" in got or len(got) > 100, "the clock did not tick"
+    assert len(got) / 5 < TICKING
+    assert ended(small) == "restored"
+
+
+def test_a_terminal_that_goes_away_ends_the_console_and_never_the_run(
+    small: SmallSite, terminal: list[Terminal]
+) -> None:
+    site = patient_site(small, "4s")
+    terminal.append(one := Terminal(command(site, small.state.path, slow=True)))
+    restore(one, small.site.name)
+    one.hang_up()
+    assert one.process.wait(15) == 129
+    assert b"Traceback" not in one.seen
+    assert ended(small) == "restored"
+    terminal.append(again := Terminal(command(site, small.state.path, slow=True)))
+    again.wait_for("RESTORED")
+
+
+def test_a_killed_console_is_found_again_at_once_in_the_middle_of_its_run(
+    small: SmallSite, terminal: list[Terminal]
+) -> None:
+    site = patient_site(small, "8s")
+    terminal.append(one := Terminal(command(site, small.state.path, slow=True)))
+    restore(one, small.site.name)
+    one.process.kill()
+    terminal.append(again := Terminal(command(site, small.state.path, slow=True)))
+    again.wait_for("IS GOING ON: press a")
+    again.press("a")
+    again.wait_for("LIVE RESTORE")
+    again.wait_for("RESTORED", 30)
+    assert ended(small) == "restored"
+
+
+@pytest.mark.parametrize("colours", [{}, {"NO_COLOR": "1"}, {"TERM": "linux"}], ids=["full", "none", "sixteen"])
+def test_no_colour_is_sent_where_none_is_wanted(
+    small: SmallSite, terminal: list[Terminal], colours: dict[str, str]
+) -> None:
+    terminal.append(one := Terminal(command(small.demo.site_file, small.state.path, slow=False), colours))
+    one.wait_for("fresh")
+    one.read(1.0)
+    coloured = b"\x1b[38;" in one.seen or b";38;" in one.seen or any(b"\x1b[%d" % n in one.seen for n in range(31, 37))
+    assert coloured == ("NO_COLOR" not in colours)
+    assert (b"38;2;" in one.seen or b"38;5;" in one.seen) == (colours == {})
+
+
+def test_the_mouse_is_left_to_the_terminal(small: SmallSite, terminal: list[Terminal]) -> None:
+    terminal.append(one := Terminal(command(small.demo.site_file, small.state.path, slow=True)))
+    one.wait_for("fresh")
+    assert b"?1000h" not in one.seen
+    assert b"?1003h" not in one.seen
+
+
+def test_a_dumb_terminal_is_refused_with_the_commands(small: SmallSite, terminal: list[Terminal]) -> None:
+    terminal.append(one := Terminal(command(small.demo.site_file, small.state.path), {"TERM": "dumb"}))
+    one.wait_for("cannot show the console")
+
+
+class Tmux:
+    """One tmux server with one pane."""
+
+    def __init__(self, name: str, argv: list[str]) -> None:
+        self.name = name
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("TMUX", "TEXTUAL_", "NO_COLOR"))}
+        line = f"{shlex.join(argv)}; echo EXIT=$?; sleep 100"
+        self.call("new-session", "-d", "-x", "80", "-y", "24", line, environment=environment | {"LANG": "C.UTF-8"})
+
+    def call(self, *words: str, environment: dict[str, str] | None = None) -> str:
+        """A tmux command."""
+        argv = ["tmux", "-u", "-L", self.name, "-f", "/dev/null", *words]
+        return subprocess.run(argv, check=True, capture_output=True, text=True, env=environment, timeout=20).stdout
+
+    def press(self, *keys: str) -> None:
+        """Real keys."""
+        self.call("send-keys", *keys)
+
+    def wait_for(self, text: str, seconds: float = 30.0) -> str:
+        """The screen with this text on it."""
+        end = time.monotonic() + seconds
+        while text not in (screen := self.call("capture-pane", "-p")):
+            assert time.monotonic() < end, f"{text!r} never came:\n{screen}"
+            time.sleep(0.1)
+        return screen
+
+    def close(self) -> None:
+        """End it."""
+        subprocess.run(["tmux", "-L", self.name, "kill-server"], check=False, capture_output=True)
+
+
+@pytest.fixture
+def tmux(request: pytest.FixtureRequest) -> Iterator[list[Tmux]]:
+    """tmux servers that are ended whatever happens."""
+    opened: list[Tmux] = []
+    yield opened
+    for one in opened:
+        one.close()
+
+
+@pytest.mark.needs("tmux", reason="the screens are driven in a real terminal of 80 columns and 24 rows")
+def test_catalog_preview_plan_restore_report_and_a_rollback_in_tmux(small: SmallSite, tmux: list[Tmux]) -> None:
+    tmux.append(one := Tmux(f"pacs-{os.getpid()}", command(small.demo.site_file, small.state.path, slow=True)))
+    one.wait_for("✓ fresh")
+    one.press("c")
+    one.wait_for("newest first")
+    one.press("/", "config", "Enter")
+    one.wait_for("match config")
+    one.wait_for("GOOD")
+    one.press("Enter")
+    one.wait_for("What restoring it would change")
+    one.press("p")
+    one.wait_for("choose the recovery set")
+    one.press("Enter")
+    one.wait_for("arm: LIVE RESTORE")
+    one.press("a")
+    one.wait_for("type the site's name")
+    one.press(small.site.name, "Enter")
+    one.wait_for("RESTORED in")
+    one.press("Enter")
+    one.wait_for("Start to answering")
+    one.press("b")
+    one.wait_for("nothing happens before it is armed")
+    one.press("a")
+    one.wait_for("type the site's name")
+    one.press(small.site.name, "Enter")
+    screen = one.wait_for("ROLLED BACK")
+    one.press("q")
+    one.wait_for("EXIT=0")
+    assert "Traceback" not in screen
+
+
+@pytest.mark.needs("tmux", reason="the screens are driven in a real terminal of 80 columns and 24 rows")
+def test_read_only_in_tmux(small: SmallSite, tmux: list[Tmux]) -> None:
+    argv = command(small.demo.site_file, small.state.path, slow=True, read_only=True)
+    tmux.append(one := Tmux(f"pacs-ro-{os.getpid()}", argv))
+    one.wait_for("READ-ONLY")
+    one.wait_for("✓ fresh")
+    one.press("f")
+    one.wait_for("choose the recovery set")
+    one.press("Enter")
+    screen = one.wait_for("this console cannot arm it")
+    assert "arm: LIVE" not in screen
+    one.press("a")
+    time.sleep(0.5)
+    assert "type the site's name" not in one.call("capture-pane", "-p")
+    assert small.calls() == []
