@@ -100,7 +100,7 @@ def _arrived(inverse: undo.BringBack, events: Sequence[AnyEvent], state: State) 
             return [f"{inverse.component}: nothing was there before; it will be absent again"]
         part.settle(content, look)
         compared = part.compare(content, look, spare)
-    return [f"{inverse.component}: {line}" for line in compared.changes] or [f"{inverse.component}: nothing changed"]
+    return list(compared.changes) or [f"{inverse.component}: nothing changed"]
 
 
 def save(plan: Plan, state: State) -> None:

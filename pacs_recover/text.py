@@ -47,7 +47,9 @@ def stamp(moment: datetime) -> str:
 
 def both_times(moment: datetime, zone: tzinfo | None = None) -> str:
     """A time in UTC and in local (or the given) time, as the operator's wall clock shows it."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC ({moment.astimezone(zone):%H:%M %Z})"
+    utc, local = moment.astimezone(UTC), moment.astimezone(zone)
+    day = "" if local.date() == utc.date() else f"{local:%Y-%m-%d} "
+    return f"{utc:%Y-%m-%d %H:%M:%S} UTC ({day}{local:%H:%M %Z})"
 
 
 def age(since: datetime, now: datetime) -> str:

@@ -140,7 +140,8 @@ def take_up(run: Path, purpose: Literal["resume", "rollback"], operator: str, st
             journal.step = None
             try:
                 lock.mark(mark(request, run, None))
-                journal.write(Resumed, program=__version__, boot=boot_id(), purpose=purpose, operator=operator)
+                taken_up = {"purpose": purpose, "operator": operator, "armed": last_end(journal.events) is not None}
+                journal.write(Resumed, program=__version__, boot=boot_id(), **taken_up)
             except OSError as error:
                 state = run.parent.parent
                 why = f"the journal in {state} cannot be written: {error.strerror}"
