@@ -18,7 +18,7 @@ LOOK = 10.0
 """Seconds that a question about a repository on this host may take."""
 SILENCE = 30.0
 """Seconds without a byte after which a git that is being read from is given up."""
-CONNECT = 8
+CONNECT = 7
 """Seconds to reach a remote host: less than the catalog waits for a source, so that the cause is still told."""
 PIPE = 1 << 16
 """Bytes that are read at once: what a pipe holds."""
