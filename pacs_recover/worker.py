@@ -140,7 +140,7 @@ def take_up(run: Path, purpose: Literal["resume", "rollback"], operator: str, st
             journal.step = None
             try:
                 lock.mark(mark(request, run, None))
-                taken_up = {"purpose": purpose, "operator": operator, "armed": last_end(journal.events) is not None}
+                taken_up = {"purpose": purpose, "operator": operator, "armed": is_done(journal.events)}
                 journal.write(Resumed, program=__version__, boot=boot_id(), **taken_up)
             except OSError as error:
                 state = run.parent.parent
@@ -240,6 +240,12 @@ def refuse_mark(said: Mark, run: str) -> None:
             f"run {said.run} changed this site after {run}",
             f"restore what {run} set aside instead: pacs-recover catalog --source aside",
         )
+
+
+def is_done(events: list[AnyEvent]) -> bool:
+    """Whether the run ended well, so that only an armed rollback takes it up."""
+    ended = last_end(events)
+    return ended is not None and ended.outcome in ("restored", "closed")
 
 
 def refuse_resume(events: list[AnyEvent], steps: tuple[Step, ...]) -> None:
