@@ -120,8 +120,8 @@ class LitestreamSource:
             return f"restore it with Litestream: litestream restore -o queue.db -txid {transaction} '{self.store.url}'"
         at = backup.taken_at + timedelta(milliseconds=1)
         return (
-            "restore it with Litestream 0.3, whose configuration has the key: litestream restore"
-            f" -config /etc/litestream.yml -o queue.db -timestamp {_stamp(at)} {self.database}"
+            "restore it with Litestream 0.3, whose configuration has the key (the newest point without -timestamp): "
+            f"litestream restore -config /etc/litestream.yml -o queue.db -timestamp {_stamp(at)} {self.database}"
         )
 
     def _transactions(self, replica: Replica, ids: names.Ids) -> Iterator[Backup | Problem]:

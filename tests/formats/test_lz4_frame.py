@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pacs_recover.errors import BadBackup
 from pacs_recover.formats import lz4_frame
-from pacs_recover.formats.streams import chunks
+from pacs_recover.formats.streams import CHUNK, chunks
 from tests.formats.frames import framed
 
 NOISE = random.Random(1)
@@ -31,7 +31,7 @@ def test_a_frame_of_many_blocks_comes_out_again_in_small_pieces() -> None:
     data = NOISE.randbytes(9_000_000) + bytes(9_000_000)
     pieces = list(lz4_frame.unpacked(io.BytesIO(framed(data)), "a.lz4"))
     assert b"".join(pieces) == data
-    assert max(map(len, pieces)) <= lz4_frame.CHUNK
+    assert max(map(len, pieces)) <= CHUNK
 
 
 def test_memory_stays_flat_however_much_comes_out() -> None:

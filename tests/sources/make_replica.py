@@ -25,8 +25,10 @@ from typing import Any
 import pytest
 
 from pacs_recover.model import Backup
+from pacs_recover.site.model import S3Config
 from pacs_recover.sources.litestream import KEPT, LitestreamSource
-from pacs_recover.sources.litestream_store import FileStore
+from pacs_recover.sources.litestream_store import FileStore, Store
+from pacs_recover.sources.s3.store import S3Store
 from tests.formats.queue_files import SCHEMA, SYNTHETIC
 
 VERSIONS = {"0.3": "0.3.13", "0.5": "0.5.17"}
@@ -120,12 +122,32 @@ class Made:
     """A replica, the program that made it, and what was committed meanwhile."""
 
     program: Path
-    root: Path
-    states: frozenset[State] = frozenset()
+    store: Store
+    where: tuple[str, ...]
+    """What ``litestream restore`` is given for it."""
+    states: frozenset[State]
 
     def source(self) -> LitestreamSource:
         """The replica as a source."""
-        return LitestreamSource("litestream", FileStore(self.root))
+        return LitestreamSource("litestream", self.store)
+
+    def vendor_restore(self, backup: Backup, out: Path) -> str | None:
+        """The SHA-256 of what the real program restores of a point; None where it refuses."""
+        if backup.key.startswith(KEPT):
+            which = ["-txid", backup.key.removeprefix(KEPT)]
+        else:
+            at = int(backup.taken_at.timestamp()) * 10**9  # a bucket knows whole seconds
+            if isinstance(self.store, FileStore):
+                at = (self.store.root / backup.key).stat().st_mtime_ns
+            which = ["-timestamp", f"{datetime.fromtimestamp(at // 10**9, UTC):%Y-%m-%dT%H:%M:%S}.{at % 10**9:09}Z"]
+        subprocess.run(
+            [str(self.program), "restore", "-o", str(out), *which, *self.where],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=60,
+            env=_environment(),
+        )
+        return hashlib.sha256(out.read_bytes()).hexdigest() if out.exists() else None
 
 
 def make(
@@ -137,14 +159,15 @@ def make(
     rate: float = 20,
     sync: str = "250ms",
     text: int = 300,
-    target: str = "",
+    bucket: S3Config | None = None,
     snapshot: str = "3s",
     broken: bool = True,
 ) -> Made:
-    """A file replica of a queue that was written to for so long; halfway Litestream is down (``broken``)."""
+    """A replica of a queue that was written to for so long, in a directory or a bucket; halfway Litestream is down."""
     writer, root = Writer(place / "queue.db", text=text), place / "replica"
     settings = place / "litestream.yml"
-    settings.write_text(json.dumps(configuration(version, writer.path, sync, snapshot, target or root)))
+    to = _in_bucket(bucket) if bucket else {"type": "file", "path": str(root)}
+    settings.write_text(json.dumps(configuration(version, writer.path, sync, snapshot, to)))
     running = _start(program, settings, place)
     try:
         end, half = time.monotonic() + seconds, time.monotonic() + seconds / 2
@@ -161,12 +184,18 @@ def make(
     finally:
         _stop(running)
         writer.database.close()
-    return Made(program, root, frozenset(writer.states))
+    store: Store = S3Store(bucket) if bucket else FileStore(root)
+    return Made(program, store, ("-config", str(settings), str(writer.path)), frozenset(writer.states))
 
 
-def configuration(version: str, database: Path, sync: str, snapshot: str, target: Any) -> dict[str, Any]:
+def _in_bucket(config: S3Config) -> dict[str, Any]:
+    keys = {"access-key-id": os.environ["AWS_ACCESS_KEY_ID"], "secret-access-key": os.environ["AWS_SECRET_ACCESS_KEY"]}
+    place = {"bucket": config.bucket, "path": config.prefix, "endpoint": config.endpoint, "region": config.region}
+    return {"type": "s3", **place, "force-path-style": True, **keys}
+
+
+def configuration(version: str, database: Path, sync: str, snapshot: str, to: dict[str, Any]) -> dict[str, Any]:
     """Litestream's configuration (YAML, of which JSON is a part), with everything as often as it can."""
-    to = target if isinstance(target, dict) else {"type": "file", "path": str(target)}
     pace = {"checkpoint-interval": "2s", "min-checkpoint-page-count": 50}
     if version == "0.3":
         replica = {**to, "sync-interval": sync, "snapshot-interval": snapshot, "retention": "1h"}
@@ -181,10 +210,13 @@ def configuration(version: str, database: Path, sync: str, snapshot: str, target
 
 
 def _start(program: Path, settings: Path, place: Path) -> subprocess.Popen[bytes]:
-    environment = {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}  # 0.5 fails with it
     with (place / "litestream.log").open("ab") as log:
         command = [str(program), "replicate", "-config", str(settings)]
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_environment())
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "AWS_CA_BUNDLE"}  # 0.5 fails with it
 
 
 def _stop(running: subprocess.Popen[bytes]) -> None:
@@ -194,22 +226,6 @@ def _stop(running: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         running.kill()
         running.wait()
-
-
-def vendor_restore(program: Path, root: Path, backup: Backup, out: Path) -> str | None:
-    """The SHA-256 of what the real program restores of a point; None where it refuses."""
-    if backup.key.startswith(KEPT):
-        which = ["-txid", backup.key.removeprefix(KEPT)]
-    else:
-        at = (root / backup.key).stat().st_mtime_ns
-        which = ["-timestamp", f"{datetime.fromtimestamp(at // 10**9, UTC):%Y-%m-%dT%H:%M:%S}.{at % 10**9:09}Z"]
-    subprocess.run(
-        [str(program), "restore", "-o", str(out), *which, root.absolute().as_uri()],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=60,
-    )
-    return hashlib.sha256(out.read_bytes()).hexdigest() if out.exists() else None
 
 
 def golden(version: str, place: Path) -> tuple[Path, dict[str, str]]:
@@ -230,7 +246,7 @@ def main() -> None:
             expected = {}
             for number, backup in enumerate(made.source().listing()):
                 assert isinstance(backup, Backup), backup
-                expected[backup.key] = vendor_restore(made.program, made.root, backup, place / f"{number}.db")
+                expected[backup.key] = made.vendor_restore(backup, place / f"{number}.db")
             assert None not in expected.values()
             (place / "expected.json").write_text(json.dumps(expected, indent=1))
             with tarfile.open(GOLDEN / f"litestream-{VERSIONS[version]}.tar.xz", "w:xz") as tar:

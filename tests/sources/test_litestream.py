@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +19,8 @@ from pacs_recover.sources import Problem, litestream
 from pacs_recover.sources.litestream import KEPT, LitestreamSource, Restored
 from pacs_recover.sources.litestream_store import Entry, FileStore, Vanished
 from tests.formats.frames import framed, ltx
-from tests.sources.make_replica import VERSIONS, Made, binary, golden, make, state_of, vendor_restore
+from tests.sources import s3_server
+from tests.sources.make_replica import VERSIONS, Made, binary, golden, make, state_of
 
 Expected = dict[str, str]
 
@@ -54,7 +55,7 @@ def problems(root: Path) -> list[Problem]:
 
 def restored(root: Path, backup: Backup, scratch: Path) -> str:
     with source(root).open(backup, scratch) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.sha256(file.read()).hexdigest()
 
 
 def failure(root: Path, backup: Backup, scratch: Path) -> RecoverError:
@@ -415,7 +416,7 @@ def test_files_that_vanish_meanwhile_lead_to_another_plan(new: tuple[Path, Expec
 
     changing = LitestreamSource("replica", Changing(root, retention))
     with changing.open(backup, tmp_path) as file:
-        assert hashlib.file_digest(file, "sha256").hexdigest() == expected[backup.key]
+        assert hashlib.sha256(file.read()).hexdigest() == expected[backup.key]
     assert gone
 
 
@@ -458,25 +459,35 @@ def test_a_scratch_directory_that_cannot_be_written_is_an_error_with_a_hint(
 # ---- the real binaries, under load
 
 
-@pytest.fixture(scope="session", params=VERSIONS)
-def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
+@pytest.fixture(
+    scope="session", params=[(version, place) for version in VERSIONS for place in ("file", "s3")], ids="-".join
+)
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Made]:
     """A replica that the real program makes now, while somebody writes as fast as a busy site and faster."""
-    program = binary(request.param, tmp_path_factory.getbasetemp().parent)
-    return make(program, request.param, tmp_path_factory.mktemp("replica"), 14, rate=40)
+    version, where = request.param
+    program = binary(version, tmp_path_factory.getbasetemp().parent)
+    place = tmp_path_factory.mktemp("replica")
+    if where == "file":
+        yield make(program, version, place, 14, rate=60)
+        return
+    with s3_server.credentials(), closing(s3_server.Bucket()) as bucket:
+        yield make(program, version, place, 25, rate=60, bucket=bucket.config(prefix="queue"))
 
 
 @pytest.mark.slow
 def test_under_load_every_point_is_what_the_binary_restores_and_was_really_committed(
     loaded: Made, tmp_path: Path
 ) -> None:
-    found = [one for one in loaded.source().listing() if isinstance(one, Backup)]
+    found = list(loaded.source().listing())
     assert len(found) >= 20
-    for number, backup in enumerate(found):
+    assert all(isinstance(one, Backup) for one in found)
+    for number, backup in enumerate(found[:: len(found) // 20]):
+        assert isinstance(backup, Backup)
         out = tmp_path / f"{number}.db"
         with loaded.source().open(backup, tmp_path) as file:
             out.write_bytes(file.read())
         assert state_of(out) in loaded.states
-        theirs = vendor_restore(loaded.program, loaded.root, backup, tmp_path / f"{number}-theirs.db")
+        theirs = loaded.vendor_restore(backup, tmp_path / f"{number}-theirs.db")
         assert hashlib.sha256(out.read_bytes()).hexdigest() == theirs
         out.unlink()
 
