@@ -28,7 +28,8 @@ from pacs_recover.sources.s3.place import place_of
 from tests.sources.git_repos import Repo
 from tests.sources.make_replica import golden
 from tests.sources.places import Run, backup_file, closed, open_place, unprivileged
-from tests.sources.s3_server import Bucket, Fault, credentials, not_listing
+from tests.sources.s3_proxy import Fault, not_listing
+from tests.sources.s3_server import Bucket, credentials
 
 TAKEN = datetime(2026, 11, 10, 2, tzinfo=UTC)
 
