@@ -50,14 +50,18 @@ def lines(steps: Sequence[Step]) -> tuple[StepLine, ...]:
 def run(steps: Sequence[Step], target: Target, first: int = 0, stopping: Callable[[], bool] = lambda: False) -> Run:
     """Do the steps from ``first`` on; any way out but the last line rolls back. Returns the exit code.
 
-    ``stopping`` is asked between steps and at each progress report; a rollback, once begun, is not to be stopped.
+    ``stopping`` is asked between steps and at each progress report; a rollback, once begun, is not to be stopped. What
+    comes after the proof (phase ``after``) only tells: nothing that happens there undoes a proven restore.
     """
     journal = target.journal
     try:
         for number, step in enumerate(steps[first:], start=first):
             journal.step = number
-            _go_on(stopping)
-            yield from _do(step, target, stopping)
+            if step.phase == "after":
+                yield from _afterwards(step, target)
+            else:
+                _go_on(stopping)
+                yield from _do(step, target, stopping)
     except BaseException as error:  # whatever it is, the site comes first
         return (yield from _fail(error, steps, target))
     journal.step = None
@@ -65,6 +69,15 @@ def run(steps: Sequence[Step], target: Target, first: int = 0, stopping: Callabl
     # Proven, so it stays even where the disk takes no last line: a resume then finds nothing left to do and says so.
     yield from _tell(journal, Ended, outcome="restored", exit_code=0, evidence="restored and proven", kept=kept)
     return 0
+
+
+def _afterwards(step: Step, target: Target) -> Iterator[AnyEvent]:
+    yield from _tell(target.journal, Began, title=step.title)
+    try:
+        evidence = str(step.do())
+    except Exception as error:
+        evidence = f"not known: {told(error)[0]}"
+    yield from _tell(target.journal, Passed, title=step.title, evidence=evidence)
 
 
 def _do(step: Step, target: Target, stopping: Callable[[], bool]) -> Generator[AnyEvent, bool | None, None]:

@@ -71,7 +71,7 @@ def _time(steps: Sequence[StepLine], pace: Mapping[str, float], rto: float) -> l
 
 def predicted(steps: Sequence[StepLine], pace: Mapping[str, float]) -> float | None:
     """Seconds until the service answers, by how long each step took in earlier runs; None where one is unknown."""
-    before = [step for step in steps if step.phase != "soak" and step.kind != "ask"]
+    before = [step for step in steps if step.phase not in ("soak", "after") and step.kind != "ask"]
     return sum(pace[step.title] for step in before) if all(step.title in pace for step in before) else None
 
 

@@ -108,7 +108,7 @@ def projected(report: Report, pace: Mapping[str, float], steps: Sequence[StepLin
     """Seconds from the start at which it will answer, by how long the steps that are left took in earlier runs."""
     left = 0.0
     for line, step in zip(steps, report.steps, strict=False):
-        if line.phase == "soak" or step.state == "passed" or line.kind == "ask":
+        if line.phase in ("soak", "after") or step.state == "passed" or line.kind == "ask":
             continue
         if line.title not in pace:
             return None
