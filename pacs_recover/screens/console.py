@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +18,7 @@ from textual.screen import Screen
 
 from pacs_recover.errors import RecoverError
 from pacs_recover.screens.background import Background, Task
+from pacs_recover.screens.faults import in_words
 from pacs_recover.screens.gathered import Gathered
 from pacs_recover.screens.overview import Overview
 from pacs_recover.screens.page import Page
@@ -156,7 +155,7 @@ class Console(App[int], inherit_bindings=False):
 
     def unexpected(self, error: BaseException) -> RecoverError:
         """A fault of ours in words; the traceback goes to a file that is named."""
-        return RecoverError(f"something unexpected happened ({type(error).__name__})", self._write_down(error))
+        return in_words(error, self._session.state.path if self._session else Path.home())
 
     def _fatal_error(self) -> None:
         """Textual would print a traceback over the operator's screen; it goes to the log instead."""
@@ -164,17 +163,6 @@ class Console(App[int], inherit_bindings=False):
         told = self.unexpected(error)
         self._exit_renderables.append(Text(f"pacs-recover: {told.message}; a run goes on. {told.hint}"))
         self._close_messages_no_wait()
-
-    def _write_down(self, error: BaseException) -> str:
-        home = self._session.state.path if self._session else Path.home()
-        text = "".join(traceback.format_exception(error))
-        for place in (home / "console.log", Path.home() / ".pacs_recover-console.log"):
-            with suppress(OSError):
-                fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-                with os.fdopen(fd, "a", errors="backslashreplace") as file:
-                    file.write(text)
-                return f"for its makers: {place}"
-        return "it could not be written down"
 
     def gather(self) -> None:
         """Ask every source anew, each in a thread of its own: one that hangs holds up nobody."""

@@ -11,7 +11,7 @@ from textual.timer import Timer
 
 from pacs_recover import report as reports
 from pacs_recover.errors import RecoverError
-from pacs_recover.events import AnyEvent, Planned
+from pacs_recover.events import AnyEvent, Planned, Progress
 from pacs_recover.front import Following
 from pacs_recover.plan import operator
 from pacs_recover.report import Report
@@ -92,7 +92,7 @@ class RunPage(Page):
             self.say("")
         if gone and not fresh:
             self._stop("")
-        if fresh or gone:
+        if gone or not all(isinstance(event, Progress) and event.unit == "seconds" for event in fresh):
             self.draw()
         elif self._beats % 4 == 1:
             self.tick()

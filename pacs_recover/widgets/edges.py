@@ -55,7 +55,9 @@ class Notice(Static):
         self.text = ""
 
     def say(self, text: str, look: str = "") -> None:
-        """Show a message; an empty one takes no room."""
+        """Show a message; an empty one takes no room, and the same one is not drawn again."""
+        if safe(text, 1000) == self.text:
+            return
         self.text = safe(text, 1000)
         self.set_classes(look)
         self.display = bool(text)

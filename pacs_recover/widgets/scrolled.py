@@ -27,9 +27,13 @@ class Scrolled(ScrollView, can_focus=True, inherit_bindings=False):
     """Rows by number through the line API: a hundred thousand cost what a screenful does."""
 
     def resize_rows(self, count: int) -> None:
-        """Take this many rows; while they fit into the window its size stays, so that nothing is laid out anew."""
+        """Take this many rows; while they fit into the window nothing is laid out, and so drawn, anew."""
         window = self.scrollable_content_region.size
-        self.virtual_size = Size(window.width, max(count, window.height))
+        size = Size(window.width, max(count, window.height))
+        if max(size.height, self.virtual_size.height) <= window.height:
+            self.set_reactive(Scrolled.virtual_size, size)
+        else:
+            self.virtual_size = size
 
     def render_line(self, y: int) -> Strip:
         """The row at this place of the window."""

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import time
 from collections.abc import Iterator
+from getpass import getuser
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from pacs_recover.state import JOURNAL
 from tests.runs.small_site import SmallSite, outcome
 from tests.screens.terminal import Terminal, command
+from tests.sources.git_hosts import Ssh, ssh_server
 
 IDLE, TICKING, FIRST = 0, 300, 12_000
 """Bytes in five idle seconds; bytes a second with a running clock; bytes of the first screen on a slow link."""
@@ -143,6 +145,29 @@ def test_the_mouse_is_left_to_the_terminal(small: SmallSite, terminal: list[Term
 def test_a_dumb_terminal_is_refused_with_the_commands(small: SmallSite, terminal: list[Terminal]) -> None:
     terminal.append(one := Terminal(command(small.demo.site_file, small.state.path), {"TERM": "dumb"}))
     one.wait_for("cannot show the console")
+
+
+def over_ssh(server: Ssh, argv: list[str]) -> list[str]:
+    """A program on a terminal at the other end of a link."""
+    line = f"cd {shlex.quote(str(Path(__file__).parents[2]))} && TERM=xterm-256color {shlex.join(argv)}"
+    return ["ssh", "-F", str(server.config), "-tt", "-p", str(server.port), f"{getuser()}@127.0.0.1", line]
+
+
+@pytest.mark.needs("sshd", "ssh", reason="the console's link is dropped in the middle of a restore")
+def test_over_ssh_a_dropped_link_leaves_the_run_alone_and_the_next_login_finds_it_at_once(
+    small: SmallSite, terminal: list[Terminal], tmp_path: Path
+) -> None:
+    argv = command(patient_site(small, "8s"), small.state.path)
+    with ssh_server(tmp_path) as server:
+        terminal.append(one := Terminal(over_ssh(server, argv)))
+        restore(one, small.site.name)
+        assert b"38;2;" not in one.seen, "on a remote terminal it is slow by itself"
+        one.process.kill()
+        terminal.append(again := Terminal(over_ssh(server, argv)))
+        again.wait_for("IS GOING ON: press a")
+        again.press("a")
+        again.wait_for("RESTORED", 30)
+    assert ended(small) == "restored"
 
 
 class Tmux:
