@@ -84,8 +84,8 @@ async def arm(pilot: Pilot[Any], name: str) -> None:
 def find(small: SmallSite, backup: str) -> str:
     """Its time as the catalog shows it, and its component."""
     component, _, rest = backup.partition("/")
-    day, hour = rest[:8], rest[9:13]
-    return f"{component} {day[:4]}-{day[4:6]}-{day[6:]} {hour[:2]}"
+    day, time_of_day = rest[:8], f"{rest[9:11]}:{rest[11:13]}"
+    return f"{component} {day[:4]}-{day[4:6]}-{day[6:]} {time_of_day}"
 
 
 def test_from_the_catalog_to_the_report(small: SmallSite) -> None:
