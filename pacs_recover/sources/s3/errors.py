@@ -128,6 +128,9 @@ def unreadable(place: Place, error: BaseException, doing: str = "read") -> Unrea
 
 
 def _cause(error: BaseException) -> tuple[str, Told]:
+    wrapped = getattr(error, "kwargs", {}).get("error")
+    if isinstance(wrapped, RecursionError):  # redirects that follow each other end wherever the stack does
+        error = wrapped
     response = getattr(error, "response", None)
     if isinstance(response, dict):
         said = response.get("Error") or {}
