@@ -12,7 +12,21 @@ from pacs_recover import __version__
 from pacs_recover.errors import Interrupted, RecoverError, UsageError
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Loads the commands only when one is looked for: the console, which needs none, is painted sooner."""
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The command of this name."""
+        _add_commands()
+        return super().get_command(context, name)
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """The names of all."""
+        _add_commands()
+        return super().list_commands(context)
+
+
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--site", "site", type=click.Path(path_type=Path), metavar="FILE", help="The site file.")
 @click.option("--state", type=click.Path(path_type=Path), metavar="DIR", help="The state directory (runs, plans).")
 @click.option("--read-only", is_flag=True, help="Refuse everything that changes anything.")
@@ -30,13 +44,13 @@ def cli(
     incomplete, a person is needed; 5 refused; 6 a backup was found bad; 7 the run goes on without this terminal;
     130 interrupted before anything was changed.
     """
+    if click_context.invoked_subcommand is None:
+        from pacs_recover.cli.console import open_console
+
+        sys.exit(open_console(site, state, read_only=read_only, slow=slow))
     from pacs_recover.cli.context import Context
 
     click_context.obj = Context(site, state, read_only, slow)
-    if click_context.invoked_subcommand is None:
-        from pacs_recover.cli.demo import open_console
-
-        sys.exit(open_console(click_context.obj))
 
 
 def _add_commands() -> None:
@@ -64,7 +78,6 @@ def _add_commands() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with the contract's code."""
-    _add_commands()
     words = sys.argv[1:] if argv is None else argv
     try:
         cli.main(words, prog_name="pacs-recover", standalone_mode=False)

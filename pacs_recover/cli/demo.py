@@ -64,18 +64,11 @@ def guide_of(made: DemoSite) -> Mapping[str, str]:
     return guide(made.fails_in_soak, made.good, NAME)
 
 
-def open_console(context: Context) -> int:
-    """Open the console on the site; where there is none, it offers to make a demo. Refused without a terminal."""
+def session_of(made: DemoSite) -> tuple[Session, Mapping[str, str]]:
+    """A console's session on the demo site, and the guide through it."""
     from pacs_recover import app
 
-    with ExitStack() as stack:
-
-        def make_demo() -> tuple[Session, Mapping[str, str]]:
-            made = make(stack)
-            return app.open_site(made.site_file, made.directory / "state", False), guide_of(made)
-
-        site, state = context.site_option, context.state_option
-        return app.run(site, state, read_only=context.read_only, slow=context.slow, make_demo=make_demo)
+    return app.open_site(made.site_file, made.directory / "state", False), guide_of(made)
 
 
 @contextmanager
