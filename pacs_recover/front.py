@@ -14,12 +14,10 @@ import msgspec
 from pacs_recover import plan as plans
 from pacs_recover import worker
 from pacs_recover.errors import RecoverError, Refused
-from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Planned, Request, Resumed
+from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Request, Resumed
 from pacs_recover.journal import Journal, Reader, is_written, read
 from pacs_recover.plan import Plan
 from pacs_recover.runs import ENDS, is_finished, last_end
-from pacs_recover.site import Site
-from pacs_recover.site.model import from_data
 from pacs_recover.state import JOURNAL, State
 from pacs_recover.target import lock
 from pacs_recover.target.host import live_trees
@@ -190,20 +188,6 @@ def close(run: Path, why: str) -> None:
 def unfinished(state: State) -> list[Path]:
     """The runs of a state directory that have not ended, newest first."""
     return [run for run in state.runs() if not is_finished(run / JOURNAL)]
-
-
-def site_of_run(run: Path) -> tuple[Planned, Site]:
-    """What a run was planned with. RecoverError where its first line is damaged."""
-    events, _ = read(run / JOURNAL)
-    first = events[0] if events else None
-    if not isinstance(first, Planned):
-        raise RecoverError(f"the first line of the journal of {run.name} is damaged", "see docs/runs.md")
-    return first, from_data(first.request.site)
-
-
-def names_site(typed: str, site: Site) -> bool:
-    """Whether what was typed arms a restore of this site."""
-    return typed.strip() == site.name
 
 
 def _write(path: Path, data: bytes) -> None:
