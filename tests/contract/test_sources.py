@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -251,12 +251,22 @@ def test_reading_that_is_given_up_leaves_no_descriptor_and_no_thread(case: Case)
 
 @contextmanager
 def steady() -> Iterator[None]:
-    before = len(os.listdir("/proc/self/fd")), threading.active_count()
+    """What was opened or started meanwhile is gone at the end; what was there before may end when it likes."""
+    before = held()
     yield
     deadline = time.monotonic() + 5  # a test's own server sees only a moment later that it was left
-    while (now := (len(os.listdir("/proc/self/fd")), threading.active_count())) != before:
-        assert time.monotonic() < deadline, (before, now)
+    while left := held() - before:
+        assert time.monotonic() < deadline, left
         time.sleep(0.02)
+
+
+def held() -> set[object]:
+    """Every descriptor of this process with what it is, and every thread."""
+    found: set[object] = set(threading.enumerate())
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # the one that the directory was read by
+            found.add((number, os.readlink(f"/proc/self/fd/{number}")))
+    return found
 
 
 def test_a_source_has_no_verb_but_to_list_and_to_open(case: Case) -> None:
