@@ -1,0 +1,137 @@
+"""The fault matrix: what is broken, how, where, and what is promised afterwards. docs/faults.md shows this table."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tests.faults.lab import PLANS
+from tests.faults.preload import ALLOCATES, ATTRIBUTE, CHANGES, CREATE, NAME, READ, WRITE, Injection
+
+Where = Literal["live", "state", "backups", "site"]
+"""Which directories an injection looks at: the live ones, the state directory, the backups, or all."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One row."""
+
+    name: str
+    how: str
+    """How it is injected, for people."""
+    promise: str
+    """What is promised afterwards, besides what is promised always."""
+    ends: frozenset[str]
+    """The states in which a case may leave the site, once an operator did what the run says; all are seen."""
+    injection: Injection = field(default_factory=Injection)
+    where: Where = "site"
+    each: int = 2
+    """Calls of each step that are struck by ``make faults``; 0 is every call."""
+    way: Literal["roll_back", "resume"] = "roll_back"
+    """What the operator does about a run that was cut."""
+    plans: tuple[str, ...] = tuple(PLANS)
+
+
+OLD, NEW = frozenset({"old"}), frozenset({"new"})
+EITHER = OLD | NEW
+
+
+POINTS = {
+    "kill": Fault(
+        "kill -9 of the worker",
+        "SIGKILL before every system call that changes a file",
+        "`rollback` brings the old state, twice alike; a restore that had reached its end stays",
+        EITHER,
+        Injection("kill"),
+        each=0,
+    ),
+    "kill-resume": Fault(
+        "kill -9 of the worker, then resume",
+        "SIGKILL before a system call that changes a file, then `resume` in a fresh process",
+        "`resume` arrives at the new state",
+        EITHER,
+        Injection("kill"),
+        each=4,
+        way="resume",
+    ),
+    "torn": Fault(
+        "killed in the middle of a write",
+        "half of a write reaches the file, then SIGKILL",
+        "as for a kill: a torn last line of the journal never happened",
+        EITHER,
+        Injection("torn", WRITE),
+        each=3,
+    ),
+    "eio": Fault(
+        "an I/O error, once",
+        "EIO from one system call that changes a file",
+        "rolled back by itself, or not needed and restored",
+        EITHER,
+        Injection("fail", error=errno.EIO),
+    ),
+    "eio-read": Fault(
+        "an I/O error while reading",
+        "EIO from one read of a backup, of what is staged or of what lives",
+        "rolled back by itself, or not needed and restored",
+        EITHER,
+        Injection("fail", READ, error=errno.EIO),
+    ),
+    "eio-for-good": Fault(
+        "a disk that dies",
+        "EIO from every system call that changes a live directory, from one on",
+        "nothing was touched, or exit 4 says what is left; once the disk is back, `rollback` brings the old state",
+        EITHER,
+        Injection("fail", lasting=True, error=errno.EIO),
+        where="live",
+    ),
+    "full": Fault(
+        "the live disk fills up",
+        "ENOSPC from every call that allocates in a live directory, from one on",
+        "as for a disk that dies; what needs no room is still rolled back by itself",
+        EITHER,
+        Injection("fail", ALLOCATES, lasting=True, error=errno.ENOSPC),
+        where="live",
+    ),
+    "journal-full": Fault(
+        "the journal's disk fills up",
+        "ENOSPC from every call that allocates in the state directory, from one on",
+        "no change without its journal line: rolled back, or restored and proven; taken up again once there is room",
+        EITHER,
+        Injection("fail", ALLOCATES, lasting=True, error=errno.ENOSPC),
+        where="state",
+    ),
+    "read-only": Fault(
+        "the filesystem turns read-only",
+        "EROFS from every call that changes a live directory, from one on",
+        "as for a disk that dies",
+        EITHER,
+        Injection("fail", ALLOCATES | NAME | ATTRIBUTE, lasting=True, error=errno.EROFS),
+        where="live",
+    ),
+    "denied": Fault(
+        "permission denied, once",
+        "EACCES from one call that names or changes a file",
+        "rolled back by itself, or not needed and restored",
+        EITHER,
+        Injection("fail", CREATE | NAME | ATTRIBUTE, error=errno.EACCES),
+    ),
+    "clock-back": Fault(
+        "the clock jumps back three days",
+        "CLOCK_REALTIME of the worker, from one call on",
+        "restored; seconds in the report come from the clock since boot and stay true",
+        NEW,
+        Injection("clock", clock=-3 * 86400),
+        each=1,
+    ),
+    "clock-ahead": Fault(
+        "the clock jumps ahead thirty years",
+        "CLOCK_REALTIME of the worker, from one call on",
+        "restored; or untouched, where certificates are checked after the jump and have expired",
+        EITHER,
+        Injection("clock", clock=30 * 365 * 86400),
+        each=1,
+    ),
+}
+"""Faults that the shim brings at a system call of a restore."""
+EVERY = CHANGES
