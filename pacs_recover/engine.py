@@ -224,10 +224,13 @@ def _tidied(target: Target) -> tuple[str, ...]:
         return (f"not tidied up: {told(error)[0]}",)
 
 
-def resume(steps: Sequence[Step], target: Target, stopping: Callable[[], bool] = lambda: False) -> Run:
+def resume(
+    steps: Sequence[Step], target: Target, stopping: Callable[[], bool] = lambda: False, *, rebooted: bool = False
+) -> Run:
     """Go on with a run that was cut: undo the cut step's effects, prove what is staged, then its remaining steps.
 
-    The caller has made sure that it never failed and that its checklist is the same.
+    The caller has made sure that it never failed and that its checklist is the same. After a reboot, what was unpacked
+    but not sealed yet may be gone or empty: a run that changed nothing begins again with its first step.
     """
     journal, cut = target.journal, cut_step(target.journal.events)
     try:
@@ -240,6 +243,8 @@ def resume(steps: Sequence[Step], target: Target, stopping: Callable[[], bool] =
     except BaseException as error:
         return (yield from _fail(error, steps, target))
     first = next_step(journal.events) if cut is None else cut
+    if rebooted and not changed(journal.events):
+        first = 0
     return (yield from run(steps, target, first, stopping))
 
 
@@ -249,12 +254,12 @@ def changed(events: Sequence[AnyEvent]) -> bool:
 
 
 def cut_step(events: Sequence[AnyEvent]) -> int | None:
-    """The step that began and never passed; None where the run stopped between two steps."""
-    passed = {event.step for event in events if isinstance(event, Passed)}
-    began = [event.step for event in events if isinstance(event, Began) and event.step not in passed]
-    return began[-1] if began else None
+    """The step that began last and has not passed since; None where the run stopped between two steps."""
+    last = next((event for event in reversed(events) if isinstance(event, Began | Passed)), None)
+    return last.step if isinstance(last, Began) else None
 
 
 def next_step(events: Sequence[AnyEvent]) -> int:
-    """The first step that has not passed."""
-    return 1 + max((event.step for event in events if isinstance(event, Passed) and event.step is not None), default=-1)
+    """The step after the one that passed last."""
+    passed = next((event for event in reversed(events) if isinstance(event, Passed)), None)
+    return 0 if passed is None or passed.step is None else passed.step + 1

@@ -137,7 +137,7 @@ def take_up(run: Path, purpose: Literal["resume", "rollback"], operator: str, st
             steps = checklist(job)
             if purpose == "resume":
                 refuse_resume(journal.events, steps)
-            journal.step = None
+            journal.step, rebooted = None, booted(journal.events) != boot_id()
             try:
                 lock.mark(mark(request, run, None))
                 taken_up = {"purpose": purpose, "operator": operator, "armed": is_done(journal.events)}
@@ -148,8 +148,9 @@ def take_up(run: Path, purpose: Literal["resume", "rollback"], operator: str, st
                 raise Refused(
                     why, f"make room in {state}, then: pacs-recover --state {state} {purpose} {run.name}"
                 ) from error
-            again = engine.resume(steps, job.target, stop) if purpose == "resume" else engine.rollback(job.target)
-            return drive(again, run, request, journal, lock)
+            if purpose == "rollback":
+                return drive(engine.rollback(job.target), run, request, journal, lock)
+            return drive(engine.resume(steps, job.target, stop, rebooted=rebooted), run, request, journal, lock)
 
 
 def drive(work: engine.Run, run: Path, request: Request, journal: Journal, lock: SiteLock) -> int:
@@ -160,7 +161,10 @@ def drive(work: engine.Run, run: Path, request: Request, journal: Journal, lock:
         try:
             event = work.throw(problem) if problem else work.send(answer)
         except StopIteration as end:
-            settle(lock, journal, request, run)
+            try:
+                settle(lock, journal, request, run)
+            except OSError as error:  # how it ended is in the journal, which is what counts
+                os.write(2, f"the lock files do not say how {run.name} ended: {error.strerror}\n".encode())
             return int(end.value)
         answer, problem = None, None
         if isinstance(event, Asked):
@@ -240,6 +244,11 @@ def refuse_mark(said: Mark, run: str) -> None:
             f"run {said.run} changed this site after {run}",
             f"restore what {run} set aside instead: pacs-recover catalog --source aside",
         )
+
+
+def booted(events: list[AnyEvent]) -> str:
+    """The boot in which a worker last took the run up; empty where no line says so."""
+    return next((event.boot for event in reversed(events) if isinstance(event, Planned | Resumed)), "")
 
 
 def is_done(events: list[AnyEvent]) -> bool:

@@ -25,6 +25,5 @@ def lab(prepared: Lab) -> Iterator[Lab]:
     """The lab with a new site and nothing counted."""
     prepared.site.reset()
     prepared.tally.clear()
-    prepared.steps.clear()
     yield prepared
     prepared.site.reset()

@@ -21,7 +21,7 @@ from pacs_recover.journal import read
 from pacs_recover.plan import Plan
 from pacs_recover.runs import last_end
 from pacs_recover.state import JOURNAL
-from tests.faults.preload import HUNG, WRITE, Injection, Worked, Workers, workers
+from tests.faults.preload import HUNG, UNHARMED, WRITE, Injection, Worked, Workers, workers
 from tests.runs.owned_site import owned_site
 from tests.runs.small_site import SmallSite, make
 
@@ -56,8 +56,10 @@ class Lab:
     name: str = ""
     tally: Counter[str] = field(default_factory=Counter)
     """How the cases ended."""
-    steps: set[str] = field(default_factory=set)
-    """The steps that were struck."""
+    step: str = ""
+    """The step that was struck last."""
+    later: Injection = UNHARMED
+    """What workers are told that come after the fault: that the host was booted again."""
     _known: dict[tuple[str, ...], tuple[Plan, State, State, frozenset[str]]] = field(default_factory=dict)
 
     def choose(self, *components: str, fresh: bool = False) -> None:
@@ -72,6 +74,10 @@ class Lab:
         self.plan, self.old, self.new, self.originals = self._known[components]
         assert self.old.files != self.new.files
 
+    def forget(self) -> None:
+        """The site has changed: plans are made anew."""
+        self._known.clear()
+
     def seen(self) -> State:
         """Every live file and directory: kind, mode, owner and content; the service as its status command has it."""
         paths = (path for path in sorted(self.site.live.rglob("*")) if is_live(path.relative_to(self.site.live)))
@@ -83,9 +89,16 @@ class Lab:
             if path.is_file() and not path.is_symlink():
                 yield hashlib.sha256(path.read_bytes()).hexdigest()
 
+    def reboot(self) -> None:
+        """Let the workers to come see another boot id."""
+        boot = self.workers.said.with_name("boot_id")
+        boot.write_text("00000000-0000-4000-8000-000000000000\n")
+        self.later = Injection(boot=boot)
+
     def restore(self, injection: Injection) -> tuple[Path, Worked]:
         """One restore of a fresh site under an injection."""
         self.site.reset()
+        self.later = UNHARMED
         run = self.site.arm(self.plan)
         return run, self.workers.work("restore", run, injection)
 
@@ -107,7 +120,7 @@ class Lab:
         assert worked.code != HUNG, "it hung"
         self.nothing_is_lost()
         events = self.told(run)
-        ended = last_end(events)
+        self.step, ended = step_of(events), last_end(events)
         if ended is not None and worked.code >= 0:
             assert ended.exit_code == worked.code, (ended, worked)
         if worked.code == 0:
@@ -120,7 +133,13 @@ class Lab:
             assert ended is None or (ended.left and "rollback" in ended.left[-1]), ended
             return "by hand"
         assert worked.code == KILLED, worked
-        return "cut" if ended is None else {"restored": "new"}.get(ended.outcome, "old")
+        return "cut" if ended is None else self.standing(ended.outcome)
+
+    def standing(self, outcome: str) -> str:
+        """The site is what this end of a run says."""
+        wanted = self.new if outcome == "restored" else self.old
+        assert self.seen() == wanted, self.difference(wanted)
+        return "new" if outcome == "restored" else "old"
 
     def nothing_is_lost(self) -> None:
         """Whatever lived before the run still exists: live, aside, or withdrawn."""
@@ -138,13 +157,12 @@ class Lab:
         assert report.total_seconds < 120, report
         for event in events:
             assert not isinstance(event, Failed) or event.evidence, event
-        self.steps.add(step_of(events))
         return events
 
     def roll_back(self, run: Path) -> str:
         """A rollback from a fresh process ends with the old state, and a second one changes nothing."""
         for _ in range(2):
-            worked = self.workers.work("rollback", run)
+            worked = self.workers.work("rollback", run, self.later)
             assert worked.code in (1, 130), (worked, self.last_words(run))
             assert self.seen() == self.old, self.difference(self.old)
             assert last_end(self.told(run)) is not None
@@ -155,7 +173,7 @@ class Lab:
     def resume(self, run: Path) -> str:
         """A resume goes on to the new state; one that may not is refused, and the rollback is there."""
         events = self.told(run)
-        worked = self.workers.work("resume", run)
+        worked = self.workers.work("resume", run, self.later)
         if any(isinstance(event, Failed | Resumed) for event in events):
             assert worked.code in (0, 5), worked
         else:

@@ -35,6 +35,7 @@ class Injection:
     script: Path | None = None
     disk: Path | None = None
     clock: int = 0
+    boot: Path | None = None
     record: Path | None = None
     trace: Path | None = None
     at: int = 0
@@ -55,10 +56,14 @@ class Injection:
             "FAULT_CLOCK": str(self.clock),
             "FAULT_SCRIPT": str(self.script or ""),
             "FAULT_DISK": str(self.disk or ""),
+            "FAULT_BOOT": str(self.boot or ""),
             "FAULT_RECORD": str(self.record or ""),
             "FAULT_TRACE": str(self.trace or ""),
             "FAULT_SAID": str(said),
         }
+
+
+UNHARMED = Injection()
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ class Workers:
             text=True,
         )
 
-    def work(self, purpose: str, run: Path, injection: Injection = Injection()) -> Worked:  # noqa: B008 - frozen
+    def work(self, purpose: str, run: Path, injection: Injection = UNHARMED) -> Worked:
         """Have a worker restore, resume or roll back a run, and wait for it."""
         assert self._server.stdin and self._server.stdout
         self.said.write_bytes(bytes(16))

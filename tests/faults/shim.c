@@ -40,11 +40,12 @@ static struct {
     unsigned kinds;
     long at;            /* the number of the call, from 1 */
     int lasting;        /* that call and all that follow */
-    const char *how;    /* kill, torn, fail, cut, clock, script; or nothing: only count */
+    const char *how;    /* kill, torn, fail, unplug, cut (unplug and kill), clock, script; or nothing: only count */
     int error;
     long clock;         /* seconds that the wall clock jumps by */
     const char *script;
     const char *disk;   /* a directory on the ext4 whose plug is pulled */
+    const char *boot;   /* a file that stands in for the kernel's boot id, after a power cut that only was simulated */
     const char *record; /* a directory for the log and what it refers to */
     int log;
     int trace;          /* a file that gets a line for every call that is counted */
@@ -70,6 +71,7 @@ void faults_arm(void) {
     fault.clock = atol(setting("FAULT_CLOCK", "0"));
     fault.script = setting("FAULT_SCRIPT", "");
     fault.disk = setting("FAULT_DISK", "");
+    fault.boot = setting("FAULT_BOOT", "");
     fault.record = setting("FAULT_RECORD", "");
     int fd = open(setting("FAULT_SAID", "/dev/null"), O_RDWR | O_CLOEXEC);
     static long nobody[2];
@@ -162,11 +164,13 @@ static int strike(unsigned kind, const char *path) {
         if (kind == WRITE) return 1;
         kill(getpid(), SIGKILL);
     }
-    if (!strcmp(fault.how, "cut")) {
+    int cut = !strcmp(fault.how, "cut");
+    if (cut || (!strcmp(fault.how, "unplug") && seen == fault.at)) {
         unsigned flags = NOLOGFLUSH;
-        int fd = open(fault.disk, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        int fd = (int)syscall(SYS_openat, AT_FDCWD, fault.disk, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         ioctl(fd, EXT4_IOC_SHUTDOWN, &flags);
-        kill(getpid(), SIGKILL);
+        syscall(SYS_close, fd);
+        if (cut) kill(getpid(), SIGKILL);
     }
     if (!strcmp(fault.how, "script") && seen == fault.at) {
         fault.busy = 1;
@@ -242,6 +246,7 @@ static void note_sync(int fd, const char *path) {
 static int opening(int directory, const char *name, int flags, mode_t mode) {
     char path[PATH_MAX];
     int writes = (flags & O_ACCMODE) != O_RDONLY;
+    if (watched() && *fault.boot && !strcmp(name, "/proc/sys/kernel/random/boot_id")) name = fault.boot;
     if (!watched() || (flags & O_PATH) == O_PATH || (!writes && !(flags & O_CREAT)) || !at_path(path, directory, name)) {
         if (!(watched() && (fault.kinds & READ) && !(flags & (O_PATH | O_DIRECTORY)) && at_path(path, directory, name)))
             return (int)syscall(SYS_openat, directory, name, flags, mode);

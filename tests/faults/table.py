@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tests.faults.lab import PLANS
-from tests.faults.preload import ALLOCATES, ATTRIBUTE, CHANGES, CREATE, NAME, READ, WRITE, Injection
+from tests.faults.preload import ALLOCATES, ATTRIBUTE, CREATE, NAME, READ, WRITE, Injection
 
 Where = Literal["live", "state", "backups", "site"]
 """Which directories an injection looks at: the live ones, the state directory, the backups, or all."""
@@ -134,4 +134,48 @@ POINTS = {
     ),
 }
 """Faults that the shim brings at a system call of a restore."""
-EVERY = CHANGES
+
+
+@dataclass(frozen=True)
+class DiskFault:
+    """One way in which the disk of the live directories fails for real."""
+
+    name: str
+    how: str
+    promise: str
+    script: str
+    """Run at one system call of the worker; without one the disk is unplugged there."""
+    mend: str = ""
+    """What mends it; without it, the disk is mounted again."""
+
+
+BY_HAND = "untouched, rolled back, or exit 4 with what is left; once the disk is mended, `rollback` brings the old state"
+DISKS = {
+    "disk-full": DiskFault(
+        "disk full (a real ext4)",
+        "another program takes every free block at one system call of the worker",
+        BY_HAND,
+        "dd if=/dev/zero of={live}/filler bs=1M 2>/dev/null; dd if=/dev/zero bs=512 >>{live}/filler 2>/dev/null",
+        "rm -f {live}/filler",
+    ),
+    "disk-read-only": DiskFault(
+        "the kernel turns the filesystem read-only (a real ext4)",
+        "an error is triggered in an ext4 that is mounted with errors=remount-ro",
+        BY_HAND,
+        "echo fault >/sys/fs/ext4/{device}/trigger_fs_error",
+    ),
+    "disk-gone": DiskFault(
+        "every access fails with EIO (a real ext4)",
+        "the ext4 is shut down without flushing its journal, as when a disk drops off its bus",
+        BY_HAND,
+        "",
+    ),
+    "disk-immutable": DiskFault(
+        "permission denied to root (a real ext4)",
+        "chattr +i on the directories of configuration and queue",
+        BY_HAND,
+        "chattr +i {live}/etc {live}/etc/pacs_bridge {live}/var/lib/pacs_bridge",
+        "chattr -i {live}/etc {live}/etc/pacs_bridge {live}/var/lib/pacs_bridge",
+    ),
+}
+"""Faults of a real filesystem."""
