@@ -16,8 +16,10 @@ import traceback
 from pathlib import Path
 
 from pacs_recover import worker
-from pacs_recover.components import registry
+from pacs_recover.components import config, registry
 
+VALIDATOR_TIMEOUT = 2.0
+"""Seconds instead of the product's minute."""
 LONGEST = 60.0
 """Seconds after which a worker counts as hanging, and is killed."""
 
@@ -25,6 +27,7 @@ LONGEST = 60.0
 def main() -> None:
     """Serve until standard input ends."""
     registry()
+    config.VALIDATOR_TIMEOUT = VALIDATOR_TIMEOUT
     for line in sys.stdin:
         asked = json.loads(line)
         child = os.fork()

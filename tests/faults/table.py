@@ -179,3 +179,145 @@ DISKS = {
     ),
 }
 """Faults of a real filesystem."""
+
+
+@dataclass(frozen=True)
+class ServiceFault:
+    """One way in which a service does not obey; its script does this first, and otherwise what it is told."""
+
+    name: str
+    how: str
+    promise: str
+    code: int
+    script: str = ""
+    service: str = "service"
+    """Which service's script: PACS Bridge's, or that of the one that follows its queue."""
+    health: str = ""
+    """What the health endpoint does, where the fault is about that."""
+    soak: str = "0.3s"
+
+
+ROLLED_BACK = "exit 1: rolled back, the old service runs"
+LEFT = "exit 4 names the service; the files are the old ones; once it can start, `rollback` starts it"
+ONCE = '[ "$1" = {verb} ] && [ ! -e "$root/once" ] && touch "$root/once" && {{ {fault}; }}'
+"""Only with the restored files: what was there before works."""
+HAUNTED = 'echo $! >"$root/pid"; exit 0'
+EXORCISED = '\n[ "$1" = stop ] && [ -e "$root/pid" ] && kill "$(cat "$root/pid")" && rm "$root/pid"'
+"""A stop ends what a start left running."""
+SERVICES = {
+    "stop-ignored": ServiceFault(
+        "the service does not stop", "its stop command succeeds and it still runs", ROLLED_BACK, 1, '[ "$1" = stop ] && exit 0'
+    ),
+    "stop-fails": ServiceFault(
+        "the service refuses to stop", "its stop command fails", ROLLED_BACK, 1, '[ "$1" = stop ] && exit 1'
+    ),
+    "stop-hangs": ServiceFault(
+        "the stop command hangs", "it does not end", ROLLED_BACK, 1, '[ "$1" = stop ] && exec sleep 4242'
+    ),
+    "start-fails-once": ServiceFault(
+        "the restored service does not start",
+        "its start command fails the first time",
+        ROLLED_BACK,
+        1,
+        ONCE.format(verb="start", fault="exit 1"),
+    ),
+    "start-fails": ServiceFault(
+        "no service starts any more", "its start command fails", LEFT, 4, '[ "$1" = start ] && exit 1'
+    ),
+    "start-hangs-once": ServiceFault(
+        "the start command hangs",
+        "it does not end the first time",
+        ROLLED_BACK,
+        1,
+        ONCE.format(verb="start", fault="exec sleep 4242"),
+    ),
+    "dead-at-once": ServiceFault(
+        "the service starts and is dead at once",
+        "its start command succeeds and nothing runs",
+        ROLLED_BACK,
+        1,
+        ONCE.format(verb="start", fault="exit 0"),
+    ),
+    "crash-loops": ServiceFault(
+        "the service crash-loops",
+        "it goes down and up every 0.2 s after its start",
+        ROLLED_BACK,
+        1,
+        ONCE.format(
+            verb="start",
+            fault='(while :; do touch "$root/running"; sleep 0.2; rm -f "$root/running"; sleep 0.2; done) & ' + HAUNTED,
+        )
+        + EXORCISED,
+        soak="1.5s",
+    ),
+    "flaps": ServiceFault(
+        "the service dies in the middle of its soak",
+        "it goes down 0.7 s after its start, the soak is 1.5 s",
+        ROLLED_BACK,
+        1,
+        ONCE.format(verb="start", fault='touch "$root/running"; (sleep 0.7; rm -f "$root/running") & ' + HAUNTED)
+        + EXORCISED,
+        soak="1.5s",
+    ),
+    "dies-and-stays": ServiceFault(
+        "the service fails its soak, and then does not stop",
+        "once started it ignores every stop, and its status soon tells nothing",
+        LEFT,
+        4,
+        'case "$1" in start) touch "$root/running" "$root/again"; exit 0 ;; stop) [ -e "$root/again" ] && exit 0 ;; '
+        'status) [ -e "$root/again" ] && exit 4 ;; esac',
+    ),
+    "health-silent": ServiceFault(
+        "the health endpoint never answers", "it accepts and says nothing", ROLLED_BACK, 1, health="silent"
+    ),
+    "health-unwell": ServiceFault("the health endpoint says 503", "503 to every request", ROLLED_BACK, 1, health="unwell"),
+    "health-hangs-up": ServiceFault(
+        "the health endpoint hangs up", "it closes every connection", ROLLED_BACK, 1, health="hangs up"
+    ),
+    "litestream-stays": ServiceFault(
+        "Litestream does not stop",
+        "the stop command of the second service succeeds and it still runs",
+        ROLLED_BACK,
+        1,
+        '[ "$1" = stop ] && exit 0',
+        service="litestream",
+    ),
+    "litestream-stays-down": ServiceFault(
+        "Litestream does not start any more",
+        "the start command of the second service fails",
+        LEFT,
+        4,
+        '[ "$1" = start ] && exit 1',
+        service="litestream",
+    ),
+}
+"""Faults of services, each in a restore of every component."""
+
+
+@dataclass(frozen=True)
+class ValidatorFault:
+    """One way in which the site's own validator does not say yes."""
+
+    name: str
+    how: str
+    promise: str
+    code: int
+    script: str = ""
+
+
+VALIDATORS = {
+    "validator-missing": ValidatorFault(
+        "the validator is missing", "its program is gone", "exit 1 before anything was touched", 1
+    ),
+    "validator-hangs": ValidatorFault(
+        "the validator hangs",
+        "it and what it started do not end",
+        "exit 1 before anything was touched; no process of it is left",
+        1,
+        "sleep 4242 & echo $$ $! >pids; wait",
+    ),
+    "validator-refuses": ValidatorFault(
+        "the validator refuses", "it exits with 1", "exit 6 before anything was touched", 6, "exit 1"
+    ),
+}
+"""Faults of the validator, in the restores that have a configuration."""
