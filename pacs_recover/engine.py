@@ -229,10 +229,10 @@ def resume(
 ) -> Run:
     """Go on with a run that was cut: undo the cut step's effects, prove what is staged, then its remaining steps.
 
-    The caller has made sure that it never failed and that its checklist is the same. After a reboot, what was unpacked
-    but not sealed yet may be gone or empty: a run that changed nothing begins again with its first step.
+    The caller has made sure that it never failed and that its checklist is the same.
     """
-    journal, cut = target.journal, cut_step(target.journal.events)
+    journal = target.journal
+    cut, first = _where(steps, journal.events, rebooted)
     try:
         for effect in pending(journal.events):
             if effect.step == cut:
@@ -242,10 +242,23 @@ def resume(
         target.check_sealed()
     except BaseException as error:
         return (yield from _fail(error, steps, target))
-    first = next_step(journal.events) if cut is None else cut
-    if rebooted and not changed(journal.events):
-        first = 0
     return (yield from run(steps, target, first, stopping))
+
+
+def _where(steps: Sequence[Step], events: Sequence[AnyEvent], rebooted: bool) -> tuple[int | None, int]:
+    """The step whose effects are undone first, if any, and the step to go on with.
+
+    After a reboot, what was unpacked but not sealed may be gone, so a run that changed nothing begins anew; and what
+    runs was not started by this run, so the services are started and proven once more.
+    """
+    cut = cut_step(events)
+    first = next_step(events) if cut is None else cut
+    start = next((n for n, step in enumerate(steps) if step.phase == "up"), len(steps) + 1) - 1
+    if rebooted and not changed(events):
+        return None, 0
+    if rebooted and first > start:
+        return start, start
+    return cut, first
 
 
 def changed(events: Sequence[AnyEvent]) -> bool:

@@ -2,8 +2,8 @@
 
 The model is the strict one of POSIX: the content and mode of a file are on the disk once that file was fsynced, and a
 name once the directory that holds it was. A rename is one change and is there once either directory was fsynced. What
-was not may be there or not, in the order in which it was made in that directory. Files and directories keep their inodes:
-what was removed was only moved to where it can be brought back from.
+was not may be there or not, in any order. Files and directories keep their inodes: what was removed was only moved to
+where it can be brought back from.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Change:
     @property
     def names(self) -> set[tuple[int, str]]:
         """The names that it changes."""
-        return {(self.home, self.name), (self.new_home, self.new_name)}
+        return {(self.home, self.name), (self.new_home, self.new_name)} - {(0, "")}
 
 
 class Record:
@@ -70,14 +70,18 @@ class Record:
                 return
             same = earlier.inode == change.inode or earlier.names & change.names
             made_room = change.kind == "moved" and earlier.inode == change.new_home
-            if same or made_room or earlier.homes & change.homes:
+            if same or made_room:
                 yield earlier
 
     def attributes(self) -> Iterator[tuple[int, int, int, int]]:
         """Inode, mode, owner and group as they are on the disk, of what was changed since its last fsync."""
         seen: set[int] = set()
         for place, line in enumerate(self.lines):
-            if line[0] == "attributes" and (inode := int(line[1])) not in seen and place > max(self.synced(inode), default=-1):
+            if (
+                line[0] == "attributes"
+                and (inode := int(line[1])) not in seen
+                and place > max(self.synced(inode), default=-1)
+            ):
                 seen.add(inode)
                 yield inode, int(line[2], 8), int(line[3]), int(line[4])
 

@@ -53,7 +53,10 @@ class Lab:
 
     site: SmallSite
     workers: Workers
-    name: str = ""
+    row: str = ""
+    """The row of the table that is tested."""
+    broken: list[str] = field(default_factory=list)
+    """The cases in which something did not hold."""
     tally: Counter[str] = field(default_factory=Counter)
     """How the cases ended."""
     step: str = ""
@@ -61,6 +64,20 @@ class Lab:
     later: Injection = UNHARMED
     """What workers are told that come after the fault: that the host was booted again."""
     _known: dict[tuple[str, ...], tuple[Plan, State, State, frozenset[str]]] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """Count from nothing."""
+        self.row, self.step = "", ""
+        self.tally.clear()
+        self.broken.clear()
+
+    @contextmanager
+    def case(self, at: int | str) -> Iterator[None]:
+        """One case, which another that breaks does not keep from being tried."""
+        try:
+            yield
+        except AssertionError as error:
+            self.broken.append(f"at {at}, step {self.step!r}: {error}")
 
     def choose(self, *components: str, fresh: bool = False) -> None:
         """Plan a restore, do it once undisturbed, and remember both states."""

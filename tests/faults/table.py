@@ -9,8 +9,8 @@ from typing import Literal
 from tests.faults.lab import PLANS
 from tests.faults.preload import ALLOCATES, ATTRIBUTE, CREATE, NAME, READ, WRITE, Injection
 
-Where = Literal["live", "state", "backups", "site"]
-"""Which directories an injection looks at: the live ones, the state directory, the backups, or all."""
+Where = Literal["live", "state", "site"]
+"""Which directories an injection looks at: the live ones, the state directory, or all with the backups."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Fault:
     ends: frozenset[str]
     """The states in which a case may leave the site, once an operator did what the run says; all are seen."""
     injection: Injection = field(default_factory=Injection)
+    purpose: Literal["restore", "rollback", "resume"] = "restore"
+    """What the worker does that is struck."""
     where: Where = "site"
     each: int = 2
     """Calls of each step that are struck by ``make faults``; 0 is every call."""
@@ -40,7 +42,7 @@ EITHER = OLD | NEW
 POINTS = {
     "kill": Fault(
         "kill -9 of the worker",
-        "SIGKILL before every system call that changes a file",
+        "SIGKILL before every system call that changes a file (of all three together: before six of every step)",
         "`rollback` brings the old state, twice alike; a restore that had reached its end stays",
         EITHER,
         Injection("kill"),
@@ -132,8 +134,44 @@ POINTS = {
         Injection("clock", clock=30 * 365 * 86400),
         each=1,
     ),
+    "kill-rollback": Fault(
+        "kill -9 of a rollback",
+        "SIGKILL before every system call that changes a file, in the rollback of a finished restore",
+        "another `rollback` brings the old state",
+        OLD,
+        Injection("kill"),
+        purpose="rollback",
+        each=0,
+    ),
+    "eio-rollback": Fault(
+        "a disk that dies during a rollback",
+        "EIO from every system call that changes a live directory, from one on",
+        "exit 4 says what is left; once the disk is back, another `rollback` brings the old state",
+        OLD,
+        Injection("fail", lasting=True, error=errno.EIO),
+        purpose="rollback",
+        where="live",
+    ),
+    "full-rollback": Fault(
+        "the journal's disk is full during a rollback",
+        "ENOSPC from every call that allocates in the state directory, from one on",
+        "it does what it can without its journal; once there is room, another `rollback` brings the old state",
+        OLD,
+        Injection("fail", ALLOCATES, lasting=True, error=errno.ENOSPC),
+        purpose="rollback",
+        where="state",
+    ),
+    "kill-resumed": Fault(
+        "kill -9 of a resume",
+        "SIGKILL before a system call that changes a file, in the resume of a restore that was cut",
+        "another `resume` arrives at the new state, a `rollback` at the old one",
+        EITHER,
+        Injection("kill"),
+        purpose="resume",
+        each=3,
+    ),
 }
-"""Faults that the shim brings at a system call of a restore."""
+"""Faults that the shim brings at a system call of a worker."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +187,9 @@ class DiskFault:
     """What mends it; without it, the disk is mounted again."""
 
 
-BY_HAND = "untouched, rolled back, or exit 4 with what is left; once the disk is mended, `rollback` brings the old state"
+BY_HAND = (
+    "untouched, rolled back, or exit 4 with what is left; once the disk is mended, `rollback` brings the old state"
+)
 DISKS = {
     "disk-full": DiskFault(
         "disk full (a real ext4)",
@@ -206,7 +246,11 @@ EXORCISED = '\n[ "$1" = stop ] && [ -e "$root/pid" ] && kill "$(cat "$root/pid")
 """A stop ends what a start left running."""
 SERVICES = {
     "stop-ignored": ServiceFault(
-        "the service does not stop", "its stop command succeeds and it still runs", ROLLED_BACK, 1, '[ "$1" = stop ] && exit 0'
+        "the service does not stop",
+        "its stop command succeeds and it still runs",
+        ROLLED_BACK,
+        1,
+        '[ "$1" = stop ] && exit 0',
     ),
     "stop-fails": ServiceFault(
         "the service refuses to stop", "its stop command fails", ROLLED_BACK, 1, '[ "$1" = stop ] && exit 1'
@@ -270,7 +314,9 @@ SERVICES = {
     "health-silent": ServiceFault(
         "the health endpoint never answers", "it accepts and says nothing", ROLLED_BACK, 1, health="silent"
     ),
-    "health-unwell": ServiceFault("the health endpoint says 503", "503 to every request", ROLLED_BACK, 1, health="unwell"),
+    "health-unwell": ServiceFault(
+        "the health endpoint says 503", "503 to every request", ROLLED_BACK, 1, health="unwell"
+    ),
     "health-hangs-up": ServiceFault(
         "the health endpoint hangs up", "it closes every connection", ROLLED_BACK, 1, health="hangs up"
     ),
@@ -321,3 +367,146 @@ VALIDATORS = {
     ),
 }
 """Faults of the validator, in the restores that have a configuration."""
+
+
+@dataclass(frozen=True)
+class CompanyFault:
+    """What somebody else does while a worker is held at one of its system calls."""
+
+    name: str
+    how: str
+    promise: str
+    script: str
+    """A shell script; {said} is a file whose words are compared with ``told``."""
+    codes: tuple[int, ...] = (0,)
+    ends: frozenset[str] = NEW
+    told: str = ""
+    after: str = "true"
+    """What puts back what the script moved."""
+    each: int = 1
+    """Calls of each step at which it is done by ``make faults``."""
+    quick: int = 8
+    """Every so many of them in a quick look."""
+    plans: tuple[str, ...] = tuple(PLANS)
+
+
+OTHER = "{recover} --site {site} --state {state}"
+COMPANY = {
+    "second-operator": CompanyFault(
+        "a second operator",
+        "`restore`, `rollback`, `resume` and `close` of the same site, each by a real command",
+        "each is refused with exit 5, and the run is not disturbed",
+        f"for words in 'restore --yes --plan {{plan}}' 'rollback --yes {{run}}' 'resume {{run}}' 'close --why test {{run}}'; do "
+        f"{OTHER} $words >/dev/null 2>>{{said}}.err; echo $? >>{{said}}; done",
+        told="5 5 5 5",
+        quick=13,
+        plans=("queue", "full"),
+    ),
+    "cron-backup": CompanyFault(
+        "a backup job at the same time",
+        "the online backup of the queue and a tar of the configuration, from start to end",
+        "restored, or rolled back where the job was met in the queue; a copy that it made is sound",
+        "[ -e {queue} ] && sqlite3 -readonly {queue} \".backup '{said}.db'\" 2>/dev/null; "
+        "tar -C {live}/etc -cf /dev/null pacs_bridge 2>/dev/null; true",
+        codes=(0, 1),
+        ends=EITHER,
+        after="[ -s {queue}-wal ] || rm -f {queue}-wal {queue}-shm",  # SQLite's own, of a reader, without content
+        each=2,
+    ),
+    "long-reader": CompanyFault(
+        "a backup job that holds the live queue open",
+        "a process opens the database and does not let go",
+        "restored where it came too late to matter; else rolled back, and the process is named",
+        "[ -e {queue} ] && {{ sleep 4242 <{queue} & echo $! >{said}.pid; }}; true",
+        codes=(0, 1),
+        ends=EITHER,
+        after="[ ! -e {said}.pid ] || kill $(cat {said}.pid); rm -f {said}.pid",
+        plans=("full",),
+        quick=9,
+    ),
+    "source-gone": CompanyFault(
+        "the source vanishes",
+        "the directory of the backups is renamed away",
+        "exit 3 before anything was touched; restored where all was read already",
+        "mv {backups} {backups}.away",
+        codes=(0, 1, 3),
+        ends=EITHER,
+        after="mv {backups}.away {backups}",
+        each=3,
+    ),
+    "source-cut": CompanyFault(
+        "the source is cut short while it is read",
+        "every backup is replaced by its first kilobyte, in place",
+        "exit 6 before anything was touched; restored where all was read already",
+        "cp -a {backups} {backups}.whole; find {backups} -type f -exec truncate -s 1024 {{}} +",
+        codes=(0, 1, 3, 6),
+        ends=EITHER,
+        after="rm -r {backups}; mv {backups}.whole {backups}",
+        each=3,
+    ),
+    "sigterm": CompanyFault(
+        "the worker is told to end",
+        "SIGTERM to the worker",
+        "exit 130 before anything was changed, else rolled back; not in a rollback or once it is proven",
+        "kill -TERM $PPID",
+        codes=(0, 1, 130),
+        ends=EITHER,
+        each=3,
+    ),
+    "sighup": CompanyFault(
+        "the worker gets the signals of a lost terminal",
+        "SIGHUP and SIGINT to the worker",
+        "restored",
+        "kill -HUP $PPID; kill -INT $PPID",
+        each=2,
+    ),
+}
+"""Faults that are somebody else's doing."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row whose cases are a test of their own."""
+
+    name: str
+    how: str
+    promise: str
+
+
+OTHERS = {
+    "power-restore": Row(
+        "power loss during a restore",
+        "killed at a system call; of what was not fsynced nothing is kept, or a part by chance (`durable.py`)",
+        "`rollback` brings the old state; `resume` the new one, trusting nothing that was not sealed",
+    ),
+    "power-rollback": Row(
+        "power loss during a rollback",
+        "the same, at every other system call of the rollback of a finished restore",
+        "another `rollback` brings the old state",
+    ),
+    "power-real": Row(
+        "power loss (a real ext4)",
+        "site, backups and state on one ext4 that is shut down without flushing its journal; mounted again",
+        "as for the model",
+    ),
+    "hang-up": Row(
+        "the SSH session drops",
+        "what holds the front end's terminal is killed at a system call of the worker; the kernel hangs it up",
+        "the worker goes on: restored",
+    ),
+    "kill-front": Row(
+        "kill -9 of the front end",
+        "SIGKILL before a system call that changes a file, from arming the plan on",
+        "untouched and nothing stands in the way of another try; or the worker was started, and restores",
+    ),
+}
+"""The others."""
+ROWS: dict[str, Fault | DiskFault | ServiceFault | ValidatorFault | CompanyFault | Row] = {
+    **POINTS,
+    **DISKS,
+    **OTHERS,
+    **SERVICES,
+    **VALIDATORS,
+    **COMPANY,
+}
+"""All of them, in the order of the document."""

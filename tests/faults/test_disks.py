@@ -33,16 +33,13 @@ def disk(lab: Lab, tmp_path: Path) -> Iterator[Disk]:
 @pytest.mark.parametrize("plan", PLANS if ALL else ("full",))
 @pytest.mark.parametrize("name", DISKS)
 def test_a_live_disk_fails_for_real(lab: Lab, disk: Disk, name: str, plan: str, tmp_path: Path) -> None:
-    fault = DISKS[name]
+    lab.row, fault = name, DISKS[name]
     lab.choose(*PLANS[plan], fresh=True)
     points = lab.points(Injection(roots=(lab.site.live,)))
-    broken = []
     for at in few(points, 2 if ALL else 1)[:: 1 if ALL else 7]:
-        try:
+        with lab.case(at):
             lab.tally[one(lab, disk, fault, at, tmp_path)] += 1
-        except AssertionError as error:
-            broken.append(f"call {at}, step {lab.step!r}: {error}")
-    assert broken == []
+    assert lab.broken == []
 
 
 def one(lab: Lab, disk: Disk, fault: DiskFault, at: int, scratch: Path) -> str:
@@ -69,6 +66,7 @@ def mend(lab: Lab, disk: Disk, fault: DiskFault) -> None:
 
 def test_the_power_goes_for_real(lab: Lab, tmp_path: Path) -> None:
     """Site, backups and state on one ext4 whose journal is not flushed when it is shut down."""
+    lab.row = "power-real"
     place = tmp_path / "disk"
     place.mkdir()
     disk = Disk(tmp_path, place)
@@ -79,13 +77,14 @@ def test_the_power_goes_for_real(lab: Lab, tmp_path: Path) -> None:
             own = Lab(site, lab.workers)
             own.site.reset = resetting(disk, site.reset)  # type: ignore[method-assign]
             own.choose("config", "certs", "queue")
-            own.tally = lab.tally
             for at in few(own.points(Injection(roots=(site.root,))), 3 if ALL else 1)[:: 1 if ALL else 5]:
-                own.tally[cut_for_real(own, disk, at)] += 1
+                with lab.case(at):
+                    lab.tally[cut_for_real(own, disk, at)] += 1
             disk.mend()
     finally:
         with suppress(subprocess.CalledProcessError):
             disk.unmount()
+    assert lab.broken == []
 
 
 def resetting(disk: Disk, whole: Callable[[], None]) -> Callable[[], None]:

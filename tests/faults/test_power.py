@@ -43,33 +43,29 @@ def after_the_cut(lab: Lab, run: Path, at: int, way: str) -> str:
 
 @pytest.mark.parametrize("plan", PLANS if ALL else ("full",))
 def test_the_power_goes_during_a_restore(lab: Lab, plan: str) -> None:
+    lab.row = "power-restore"
     lab.choose(*PLANS[plan])
     points = lab.points(Injection(roots=(lab.site.root,)))
-    broken = []
-    for at in few(points, 6 if ALL else 1)[:: 1 if ALL else 2]:
+    for at in few(points, 4 if ALL else 1)[:: 1 if ALL else 2]:
         run, worked = lab.restore(recording(lab).placed(at))
         assert worked.code == KILLED
-        try:
+        with lab.case(at):
             lab.tally[after_the_cut(lab, run, at, "resume" if at % 5 == 0 else "roll_back")] += 1
-        except AssertionError as error:
-            broken.append(f"call {at}: {error}")
-    assert broken == []
+    assert lab.broken == []
 
 
 @pytest.mark.parametrize("plan", PLANS if ALL else ("full",))
 def test_the_power_goes_during_a_rollback(lab: Lab, plan: str) -> None:
+    lab.row = "power-rollback"
     lab.choose(*PLANS[plan])
     run, _ = lab.restore(Injection())
     points = lab.points(Injection(roots=(lab.site.root,)), "rollback", run)
-    broken = []
-    for at, _ in points[:: 1 if ALL else 15]:
+    for at, _ in points[:: 2 if ALL else 15]:
         run, _ = lab.restore(Injection())
         assert lab.workers.work("rollback", run, replace(recording(lab), at=at)).code == KILLED
-        try:
+        with lab.case(at):
             cut(lab.site.root, lab.site.root.parent / "record", None if at % 2 else at)
             lab.reboot()
             lab.nothing_is_lost()
             lab.tally[lab.roll_back(run)] += 1
-        except AssertionError as error:
-            broken.append(f"call {at}: {error}")
-    assert broken == []
+    assert lab.broken == []
