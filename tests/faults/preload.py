@@ -93,7 +93,8 @@ class Workers:
 
     def work(self, purpose: str, run: Path, injection: Injection = UNHARMED) -> Worked:
         """Have a worker restore, resume or roll back a run, and wait for it."""
-        assert self._server.stdin and self._server.stdout
+        assert self._server.stdin
+        assert self._server.stdout
         self.said.write_bytes(bytes(16))
         asked = {"argv": [purpose, str(run), "test"], "environment": injection.environment(self.said)}
         self._server.stdin.write(json.dumps(asked) + "\n")
@@ -116,7 +117,8 @@ class Workers:
 
     def close(self) -> None:
         """End the server."""
-        assert self._server.stdin and self._server.stdout
+        assert self._server.stdin
+        assert self._server.stdout
         self._server.stdin.close()
         self._server.wait(10)
         self._server.stdout.close()

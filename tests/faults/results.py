@@ -49,7 +49,8 @@ def replaced(text: str, name: str, content: str) -> str:
     """The document with other content in a block."""
     before, mark, rest = text.partition(f"<!-- {name} -->\n")
     _, end, after = rest.partition(f"\n<!-- end of {name} -->")
-    assert mark and end, name
+    assert mark, name
+    assert end, name
     return before + mark + content + end + after
 
 

@@ -214,8 +214,8 @@ DISKS = {
         "permission denied to root (a real ext4)",
         "chattr +i on the directories of configuration and queue",
         BY_HAND,
-        "chattr +i {live}/etc {live}/etc/pacs_bridge {live}/var/lib/pacs_bridge",
-        "chattr -i {live}/etc {live}/etc/pacs_bridge {live}/var/lib/pacs_bridge",
+        "chattr -f +i {live}/etc {live}/etc/pacs_bridge {live}/var/lib/pacs_bridge",
+        "chattr -R -f -i {live} || true",
     ),
 }
 """Faults of a real filesystem."""
@@ -396,7 +396,7 @@ COMPANY = {
         "a second operator",
         "`restore`, `rollback`, `resume` and `close` of the same site, each by a real command",
         "each is refused with exit 5, and the run is not disturbed",
-        f"for words in 'restore --yes --plan {{plan}}' 'rollback --yes {{run}}' 'resume {{run}}' 'close --why test {{run}}'; do "
+        "for words in 'restore --yes --plan {plan}' 'rollback --yes {run}' 'resume {run}' 'close --why test {run}'; do "
         f"{OTHER} $words >/dev/null 2>>{{said}}.err; echo $? >>{{said}}; done",
         told="5 5 5 5",
         quick=13,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,3 +71,24 @@ def test_the_power_goes_during_a_rollback(lab: Lab, plan: str) -> None:
             lab.nothing_is_lost()
             lab.tally[lab.roll_back(run)] += 1
     assert lab.broken == []
+
+
+ARMED = """
+import sys
+from pathlib import Path
+from pacs_recover.journal import Journal
+from pacs_recover.state import State
+state = State(Path(sys.argv[1]))
+state.prepare()
+Journal(state.new_run() / "journal.jsonl", create=True).close()
+"""
+
+
+def test_a_run_whose_journal_was_begun_is_found_after_a_cut(lab: Lab, tmp_path: Path) -> None:
+    root, record = tmp_path / "root", tmp_path / "record"
+    root.mkdir()
+    record.mkdir()
+    environment = lab.workers.environment("-c", Injection(roots=(root,), record=record))
+    subprocess.run([sys.executable, "-c", ARMED, root / "new/state"], check=True, env=environment)
+    cut(root, record, None)
+    assert len(list(root.glob("new/state/runs/*/journal.jsonl"))) == 1
