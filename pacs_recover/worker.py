@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -95,11 +95,27 @@ def main(argv: list[str]) -> int:
             return restore(run, stop)
         return take_up(run, "resume" if purpose == "resume" else "rollback", argv[2] if len(argv) > 2 else "", stop)
     except RecoverError as error:  # nothing was journalled of it: the front end finds it as the last line of the log
-        os.write(2, msgspec.json.encode(Refusal(*engine.told(error))) + b"\n")
-        return error.exit_code
+        return refuse(error)
+    except OSError as error:
+        if purpose == "restore":
+            raise
+        return refuse(not_begun(error, purpose, run))
     finally:
         for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):  # Python drops its handlers before it ends
             signal.signal(ignored, signal.SIG_IGN)
+
+
+def refuse(error: RecoverError) -> int:
+    """Tell the front end why nothing was done; the exit code says it also where the disk takes no word."""
+    with suppress(OSError):
+        os.write(2, msgspec.json.encode(Refusal(*engine.told(error))) + b"\n")
+    return error.exit_code
+
+
+def not_begun(error: OSError, purpose: str, run: Path) -> Refused:
+    """A rollback or resume that could not even begin: the site is as it was, which is not what exit 1 would say."""
+    command = f"pacs-recover --state {run.parent.parent} {purpose} {run.name}"
+    return Refused(f"the {purpose} could not begin: {engine.told(error)[0]}", f"mend that, then: {command}")
 
 
 def restore(run: Path, stop: Callable[[], bool]) -> int:
