@@ -16,6 +16,7 @@ from pacs_recover.components import registry
 from pacs_recover.errors import UsageError
 from pacs_recover.model import Backup
 from pacs_recover.text import both_times, safe, size
+from pacs_recover.wrapping import SYMBOLS
 
 
 @click.command("catalog")
@@ -153,7 +154,7 @@ def status(context: Context, as_json: bool) -> None:
 
 
 def _state_line(state: str, text: str) -> None:
-    output.paragraph(text, f"{output.SYMBOLS[state]} {output.WORDS[state]}")
+    output.paragraph(text, f"{SYMBOLS[state]} {output.WORDS[state]}")
 
 
 def _freshness(row: dict[str, Any]) -> tuple[str, ...]:
@@ -162,7 +163,7 @@ def _freshness(row: dict[str, Any]) -> tuple[str, ...]:
     age, rpo = output.brief(row["age_seconds"]), output.brief(row["rpo_seconds"]) + met
     taken = both_times(datetime.fromisoformat(row["taken_at"])) if row["taken_at"] else ""
     newest = f"{safe(row['newest'])} {taken}" if row["newest"] else row["sentence"]
-    return output.SYMBOLS[row["state"]], row["component"], age, rpo, newest
+    return SYMBOLS[row["state"]], row["component"], age, rpo, newest
 
 
 @click.group("site")

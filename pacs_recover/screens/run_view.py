@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pacs_recover.events import Asked, StepLine
 from pacs_recover.report import Report, headline
 from pacs_recover.report.contract import EffectReport, StepReport
-from pacs_recover.report.page import SYMBOLS
 from pacs_recover.text import both_times, count, safe, seconds
 from pacs_recover.widgets.line import LOOKS, Line, cells, title
+from pacs_recover.wrapping import SYMBOLS
 
 OVER = ("restored", "failed_untouched", "rolled_back", "interrupted", "closed")
 SOON = 0.8

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from getpass import getuser
@@ -17,6 +18,17 @@ from tests.runs.small_site import SmallSite, outcome
 from tests.screens.terminal import Terminal, command
 from tests.sources.git_hosts import Ssh, ssh_server
 
+UNTIL_SEEN = """
+import sys
+from pacs_recover.cli import main
+from pacs_recover.screens.console import Console
+Console._begin = lambda console, _: console.exit(0)
+try:
+    main([])
+except SystemExit as end:
+    print("LOADED", end.code, *{name.partition(".")[0] for name in sys.modules}, "END")
+"""
+"""Opens the console as without any word, and ends it once its first frame was drawn."""
 IDLE, TICKING, FIRST = 0, 300, 12_000
 """Bytes in five idle seconds; bytes a second with a running clock; bytes of the first screen on a slow link."""
 
@@ -77,6 +89,15 @@ def test_the_first_screen_is_small_on_a_slow_link_and_nothing_is_sent_while_idle
     print(f"first screen {first} bytes, idle {idle} bytes in 5 s")
     assert first < FIRST
     assert idle == IDLE
+
+
+def test_the_first_frame_is_drawn_before_anything_but_textual_is_loaded(terminal: list[Terminal]) -> None:
+    terminal.append(one := Terminal([sys.executable, "-c", UNTIL_SEEN]))
+    code, *loaded = one.wait_for("END").decode().rpartition("LOADED ")[2].split()
+    assert b"COMPONENT NEWEST BACKUP" in one.seen
+    assert code == "0"
+    assert {"textual", "pacs_recover"} <= set(loaded)
+    assert not {"click", "msgspec", "yaml", "cryptography", "sqlite3", "isal", "lz4", "boto3"} & set(loaded)
 
 
 def test_a_running_clock_costs_less_than_300_bytes_a_second(small: SmallSite, terminal: list[Terminal]) -> None:
