@@ -185,13 +185,14 @@ def _nothing(catalog: Catalog, text: str, component: str | None) -> SourceError:
 
 
 def newest(catalog: Catalog, component: str, at: datetime | None = None) -> Backup | None:
-    """The latest backup of a component at or before a time that can be read; never one set aside or from the future."""
+    """The latest readable backup of a component at or before a time; none set aside, superseded or from the future."""
     latest = min(at or datetime.max.replace(tzinfo=UTC), datetime.now(UTC) + SKEW)
     fitting = (
         backup
         for backup in catalog.backups
         if backup.component == component
         and backup.readable
+        and backup.current
         and backup.source != AsideSource.name
         and backup.taken_at <= latest
     )
@@ -220,6 +221,7 @@ def backup_json(backup: Backup) -> dict[str, Any]:
         "format": backup.format,
         "storage_class": backup.storage_class,
         "readable": backup.readable,
+        "current": backup.current,
         "verified": backup.verified,
         "findings": [{"label": fact.label, "value": fact.value, "state": fact.state} for fact in backup.findings],
     }

@@ -48,6 +48,8 @@ class Backup(Struct, frozen=True, kw_only=True):
     readable: bool = True
     verified: str | None = None
     """When it was last proven by a restore or a verification (RFC 3339); None is never."""
+    current: bool = True
+    """Not a version that was deleted or overwritten and that its bucket still keeps: that is restored only by name."""
     findings: tuple[Fact, ...] = ()
     """What is odd about the entry itself (its name, its time), before it is opened."""
 

@@ -213,7 +213,7 @@ def open_session(site_option: Path | None, state_option: Path | None, read_only:
 
 
 def _usual_places(of: Site) -> tuple[Path, ...]:
-    return (of.live.config, of.live.queue, *(config.path for config in of.sources))
+    return (of.live.config, of.live.queue, *of.directories.values())
 
 
 def _exhaust(work: Any, stopping: Callable[[], bool], amount: Callable[[Amount], None]) -> Any:

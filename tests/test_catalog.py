@@ -13,6 +13,7 @@ from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 
 from pacs_recover import catalog
 from pacs_recover.catalog import Catalog
@@ -232,7 +233,7 @@ def test_sources_can_be_given_instead_of_a_catalog() -> None:
     assert catalog.find([Listed("local", backup("queue/1@local"))], "queue/1").id == "queue/1@local"
 
 
-def test_the_newest_is_one_that_can_be_read_is_not_from_the_future_and_was_not_set_aside() -> None:
+def test_the_newest_is_one_that_can_be_read_now_is_not_from_the_future_and_was_neither_set_aside_nor_deleted() -> None:
     now = datetime.now(UTC)
     found = catalog.read(
         [
@@ -242,6 +243,7 @@ def test_the_newest_is_one_that_can_be_read_is_not_from_the_future_and_was_not_s
                 backup("queue/aside@aside", now),
                 backup("queue/unreadable@local", now, readable=False),
                 backup("config/other@local", now),
+                replace(backup("queue/deleted@local", now), current=False),
                 backup("queue/good@local", TAKEN),
                 backup("queue/older@local", TAKEN - timedelta(days=1)),
             )
@@ -281,6 +283,7 @@ def test_the_json_has_the_keys_of_the_contract() -> None:
                 "format": "tar.enc",
                 "storage_class": None,
                 "readable": True,
+                "current": True,
                 "verified": None,
                 "findings": [{"label": "time", "value": "odd", "state": "warn"}],
             }

@@ -4,12 +4,16 @@ from pacs_recover.site.checking import Problem
 from pacs_recover.site.finding import Found, find, load, problems
 from pacs_recover.site.host import environment_facts
 from pacs_recover.site.model import (
+    BucketConfig,
     CommandConfig,
     ContainerConfig,
+    GitConfig,
     HealthConfig,
+    LitestreamConfig,
     Live,
     LocalConfig,
     Objective,
+    S3Config,
     ServiceConfig,
     Site,
     SourceConfig,
@@ -23,14 +27,18 @@ from pacs_recover.site.writing import TEMPLATE, init_text, show, write_init
 
 __all__ = [
     "TEMPLATE",
+    "BucketConfig",
     "CommandConfig",
     "ContainerConfig",
     "Found",
+    "GitConfig",
     "HealthConfig",
+    "LitestreamConfig",
     "Live",
     "LocalConfig",
     "Objective",
     "Problem",
+    "S3Config",
     "ServiceConfig",
     "Site",
     "SourceConfig",

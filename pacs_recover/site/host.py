@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pacs_recover.model import Fact
-from pacs_recover.site.model import CommandConfig, ContainerConfig, Site
+from pacs_recover.site.model import CommandConfig, ContainerConfig, GitConfig, Site
 from pacs_recover.text import safe
 
 
@@ -71,15 +71,18 @@ def _key(path: Path) -> Fact:
 
 
 def _sources(site: Site) -> Iterator[Fact]:
-    for source in site.sources:
-        label, path = f"source {source.name}", safe(source.path)
+    for index, path in site.directories.items():
+        label, shown = f"source {site.sources[index].name}", safe(path)
         try:
-            with os.scandir(source.path):
-                yield Fact(label, path)
+            with os.scandir(path):
+                yield Fact(label, shown)
         except OSError as error:
-            yield Fact(label, f"{path}: {error.strerror}", "warn")
-        if site.key_file.is_relative_to(source.path):
-            yield Fact(label, f"holds the key file too: who takes the backups takes the key ({path})", "warn")
+            yield Fact(label, f"{shown}: {error.strerror}", "warn")
+        if site.key_file.is_relative_to(path):
+            yield Fact(label, f"holds the key file too: who takes the backups takes the key ({shown})", "warn")
+    for source in site.sources:
+        if isinstance(source, GitConfig) and not shutil.which("git"):
+            yield Fact(f"source {source.name}", "git is no program here: it reads the history", "warn")
 
 
 def _quoted(path: Path) -> str:

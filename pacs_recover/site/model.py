@@ -84,13 +84,12 @@ class LocalConfig(Closed, frozen=True, tag_field="kind", tag="local"):
     """Of the times in its file names; None takes the site's."""
 
 
-class S3Config(Closed, frozen=True, tag_field="kind", tag="s3"):
-    """Backups in a bucket of AWS S3 or of any endpoint that speaks its protocol."""
+class BucketConfig(Closed, frozen=True):
+    """A bucket of AWS S3 or of any endpoint that speaks its protocol, and the part of it that is meant."""
 
-    name: str
     bucket: str
     prefix: str = ""
-    """Above the guide's ``config/``, ``certs/``, ``queue/``, ``logs/``; ends with ``/`` where it is a directory."""
+    """Above what is looked for; ends with ``/`` where it is a directory."""
     endpoint: str | None = None
     """The URL of an S3 server that is not AWS (Ceph RGW, MinIO, Swift, GCS)."""
     region: str | None = None
@@ -100,7 +99,14 @@ class S3Config(Closed, frozen=True, tag_field="kind", tag="s3"):
     """Of the AWS configuration files, which hold the credentials; none are kept here."""
     role: str | None = None
     """The ARN of a role to assume."""
+
+
+class S3Config(BucketConfig, frozen=True, kw_only=True, tag_field="kind", tag="s3"):
+    """Backups in a bucket, in the guide's ``config/``, ``certs/``, ``queue/``, ``logs/`` below the prefix."""
+
+    name: str
     timezone: str | None = None
+    """Of the times in its keys; None takes the site's."""
 
 
 class GitConfig(Closed, frozen=True, tag_field="kind", tag="git"):
@@ -116,17 +122,16 @@ class GitConfig(Closed, frozen=True, tag_field="kind", tag="git"):
 
 
 class LitestreamConfig(Closed, frozen=True, tag_field="kind", tag="litestream"):
-    """A Litestream replica of the queue (0.3 or 0.5): every point in time is a backup."""
+    """A Litestream replica of the queue (0.3 or 0.5), in a directory or a bucket: every point in time is a backup."""
 
     name: str
     path: Path | None = None
-    """The root of a file replica; or ``s3`` is given."""
-    s3: S3Config | None = None
+    """The root of a replica in files; or ``s3`` is given."""
+    s3: BucketConfig | None = None
     """The bucket and prefix of a replica in S3."""
 
 
-SourceConfig = LocalConfig
-"""Every kind of source that there is; a union once there are more."""
+SourceConfig = LocalConfig | S3Config | GitConfig | LitestreamConfig
 
 
 class HealthConfig(Closed, frozen=True):
@@ -187,7 +192,18 @@ class Site(Closed, frozen=True):
 
     def zone(self, source: SourceConfig | None = None) -> tzinfo:
         """The time zone of the times in a source's names: its own, else the site's, else the host's."""
-        return zone((source.timezone if source else None) or self.timezone)
+        own = source.timezone if isinstance(source, LocalConfig | S3Config) else None
+        return zone(own or self.timezone)
+
+    @property
+    def directories(self) -> dict[int, Path]:
+        """Directories of this host that its sources read, by the source's index; a Git repository may lie anywhere."""
+        every = {
+            n: source.path
+            for n, source in enumerate(self.sources)
+            if isinstance(source, LocalConfig | LitestreamConfig)
+        }
+        return {index: path for index, path in every.items() if path is not None}
 
 
 def to_data(site: Site) -> dict[str, Any]:

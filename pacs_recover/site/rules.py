@@ -9,7 +9,18 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from pacs_recover.formats.yaml_marks import Where
-from pacs_recover.site.model import CommandConfig, ContainerConfig, ServiceConfig, Site, SystemdConfig
+from pacs_recover.site.model import (
+    BucketConfig,
+    CommandConfig,
+    ContainerConfig,
+    GitConfig,
+    LitestreamConfig,
+    LocalConfig,
+    S3Config,
+    ServiceConfig,
+    Site,
+    SystemdConfig,
+)
 from pacs_recover.site.zones import zone
 from pacs_recover.text import safe
 
@@ -21,6 +32,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.\\@-]{0,254}")
 CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,254}\$?")
+BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,254}")
+"""Also the names that older servers allow; which are right is the server's to say."""
 RESERVED = ("aside", "file")
 """Sources that every site has: what earlier restores set aside, and files named by path."""
 
@@ -64,7 +77,7 @@ def _apart(site: Site) -> Broken:
     """What is not live must not be moved by a restore, nor be taken for a backup."""
     trees = {name: getattr(site.live, name) for name in ("config", "certs", "logs")}
     others: list[tuple[Where, Path]] = [(("key_file",), site.key_file), (("sandbox",), site.sandbox)]
-    others += [(("sources", index, "path"), source.path) for index, source in enumerate(site.sources)]
+    others += [(("sources", index, "path"), path) for index, path in site.directories.items()]
     others += [(("staging", index), path) for index, path in enumerate(site.staging)]
     for where, path in others:
         for name, tree in trees.items():
@@ -76,7 +89,7 @@ def _apart(site: Site) -> Broken:
 
 def _holds_no_live_part(site: Site) -> Broken:
     places: list[tuple[Where, Path]] = [(("sandbox",), site.sandbox)]
-    places += [(("sources", index, "path"), source.path) for index, source in enumerate(site.sources)]
+    places += [(("sources", index, "path"), path) for index, path in site.directories.items()]
     for where, path in places:
         inside = [name for name in LIVE if getattr(site.live, name).is_relative_to(path)]
         if inside:
@@ -85,7 +98,6 @@ def _holds_no_live_part(site: Site) -> Broken:
 
 def _sources(site: Site) -> Broken:
     names: dict[str, int] = {}
-    paths: dict[Path, int] = {}
     for index, source in enumerate(site.sources):
         where: Where = ("sources", index, "name")
         if not NAME.fullmatch(source.name):
@@ -94,13 +106,67 @@ def _sources(site: Site) -> Broken:
             yield where, f"{source.name} is taken: every site has a source of this name", "choose another"
         elif names.setdefault(source.name, index) != index:
             yield where, f"{source.name} is the name of another source", "each has its own"
-        if paths.setdefault(source.path, index) != index:
+
+    paths: dict[Path, int] = {}
+    for index, path in site.directories.items():
+        if paths.setdefault(path, index) != index:
             yield ("sources", index, "path"), "is another source's path", "leave one of them out"
+
+
+def _remote_sources(site: Site) -> Broken:
+    for index, source in enumerate(site.sources):
+        where: Where = ("sources", index)
+        match source:
+            case S3Config():
+                yield from _bucket(source, where)
+            case GitConfig():
+                yield from _repository(source.repository, (*where, "repository"))
+            case LitestreamConfig():
+                if (source.path is None) == (source.s3 is None):
+                    yield where, "needs either path or s3", "name the replica's directory, or its bucket"
+                if source.s3 is not None:
+                    yield from _bucket(source.s3, (*where, "s3"))
+            case LocalConfig():
+                pass
+
+
+def _bucket(bucket: BucketConfig, where: Where) -> Broken:
+    if not BUCKET.fullmatch(bucket.bucket):
+        yield (
+            (*where, "bucket"),
+            f"{safe(bucket.bucket, 80)} is no name of a bucket",
+            "without s3:// and without a path",
+        )
+    if bucket.prefix.startswith("/"):
+        yield (*where, "prefix"), "begins with /", "keys of a bucket do not: leave the first / out"
+    if bucket.endpoint is not None and not _is_url(bucket.endpoint):
+        yield (*where, "endpoint"), "is no http address, or has a user in it", "write https://HOST:PORT"
+
+
+def _repository(repository: str, where: Where) -> Broken:
+    if not repository or not repository.isprintable() or repository.startswith("-"):
+        yield where, "names no repository", "name a path, or a URL of ssh, https or file"
+    elif "://" in repository and "@" in (login := repository.split("/")[2]) and ":" in login.partition("@")[0]:
+        yield where, "has a password in it", "keep passwords in ~/.netrc, keys in ~/.ssh, of the user that runs this"
+
+
+def _is_url(text: str) -> bool:
+    """An address of http or https, without a user, on one line."""
+    try:
+        url = urlsplit(text)
+        good = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and url.username is None
+    except ValueError:
+        return False
+    return good and text.isprintable() and " " not in text
 
 
 def _zones(site: Site) -> Broken:
     named: list[tuple[Where, str | None]] = [(("timezone",), site.timezone)]
-    named += [(("sources", index, "timezone"), source.timezone) for index, source in enumerate(site.sources)]
+    named += [
+        (("sources", index, "timezone"), source.timezone)
+        for index, source in enumerate(site.sources)
+        if isinstance(source, LocalConfig | S3Config)
+    ]
     for where, name in named:
         try:
             zone(name)
@@ -156,14 +222,7 @@ def _validator(site: Site) -> Broken:
 
 
 def _health(site: Site) -> Broken:
-    if site.health is None:
-        return
-    try:
-        url = urlsplit(site.health.url)
-        good = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and url.username is None
-    except ValueError:
-        good = False
-    if not good or not site.health.url.isprintable() or " " in site.health.url:
+    if site.health is not None and not _is_url(site.health.url):
         yield ("health", "url"), "is no http address, or has a user in it", "write http://127.0.0.1:8081/health/ready"
 
 
@@ -180,5 +239,6 @@ def _durations(site: Site) -> Broken:
 
 
 RULES: tuple[Callable[[Site], Broken], ...] = (
-    _names, _live, _apart, _holds_no_live_part, _sources, _zones, _services, _validator, _health, _durations,
+    _names, _live, _apart, _holds_no_live_part, _sources, _remote_sources,
+    _zones, _services, _validator, _health, _durations,
 )  # fmt: skip

@@ -68,6 +68,10 @@ timezone: null
 # Where the backups are; each source has a name of its own.
 sources:
   - {name: local, kind: local, path: /backup/pacs_bridge}
+  # - {name: s3, kind: s3, bucket: hospital-backups, prefix: pacs_bridge/, region: eu-central-1}
+  # - {name: ceph, kind: s3, bucket: pacs, endpoint: "https://rgw.example:7480", ca_bundle: /etc/ssl/hospital.pem}
+  # - {name: git, kind: git, repository: "ssh://git@git.example/pacs-config.git", branch: main}
+  # - {name: replica, kind: litestream, path: /backup/litestream/queue}   # or s3: {bucket: …, prefix: …}
 
 # How fast each part has to be back (rto), and how old its newest backup may be (rpo).
 objectives:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 from msgspec import Struct
 
 from pacs_recover.model import Backup
+from pacs_recover.site.model import GitConfig, LitestreamConfig, LocalConfig, S3Config, SourceConfig
 
 if TYPE_CHECKING:
     from pacs_recover.site import Site
+    from pacs_recover.sources.litestream_store import Store
 
 
 class Problem(Struct, frozen=True):
@@ -53,7 +55,38 @@ def sources_of(site: Site, journals: Iterable[Path]) -> tuple[Source, ...]:
     """The site's own sources, what the runs of these journals set aside, and files that are named by path."""
     from pacs_recover.sources.aside import AsideSource
     from pacs_recover.sources.file import FileSource
-    from pacs_recover.sources.local import LocalSource
 
-    own = (LocalSource(config.name, config.path, site.zone(config)) for config in site.sources)
+    own = (_source(config, site) for config in site.sources)
     return (*own, AsideSource(journals), FileSource(site.zone()))
+
+
+def _source(config: SourceConfig, site: Site) -> Source:
+    """The source that a section of the site file describes; each kind is imported only where a site has one."""
+    match config:
+        case LocalConfig():
+            from pacs_recover.sources.local import LocalSource
+
+            return LocalSource(config.name, config.path, site.zone(config))
+        case S3Config():
+            from pacs_recover.sources.s3 import S3Source
+
+            return S3Source(config, site.zone(config), site.objectives)
+        case GitConfig():
+            from pacs_recover.sources.git import GitSource
+
+            return GitSource(config.name, config.repository, config.branch, config.directory)
+        case LitestreamConfig():
+            from pacs_recover.sources.litestream import LitestreamSource
+
+            return LitestreamSource(config.name, _store(config), site.live.queue)
+
+
+def _store(config: LitestreamConfig) -> Store:
+    if config.s3 is not None:
+        from pacs_recover.sources.s3.store import S3Store
+
+        return S3Store(config.s3)
+    from pacs_recover.sources.litestream_store import FileStore
+
+    assert config.path is not None, "the site file was checked"
+    return FileStore(config.path)

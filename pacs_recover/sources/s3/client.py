@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from pacs_recover.errors import SourceError
-from pacs_recover.site.model import S3Config
+from pacs_recover.site.model import BucketConfig
 from pacs_recover.sources.s3.errors import unreadable
 from pacs_recover.sources.s3.place import Place
 from pacs_recover.text import safe
@@ -27,7 +27,7 @@ SESSION = "pacs-recover"
 
 
 @contextmanager
-def connected(config: S3Config) -> Iterator[Any]:
+def connected(config: BucketConfig) -> Iterator[Any]:
     """A client of S3, closed at the end. SourceError where the settings or credentials make none.
 
     A new one each time: a login or new credentials count at once.
@@ -51,7 +51,7 @@ def telling(place: Place, doing: str = "read") -> Iterator[None]:
         raise unreadable(place, error, doing) from error
 
 
-def _client(config: S3Config) -> Any:
+def _client(config: BucketConfig) -> Any:
     from botocore.session import Session
 
     _check(config)
@@ -71,7 +71,7 @@ def _descriptions() -> Any:
     return create_loader()
 
 
-def _check(config: S3Config) -> None:
+def _check(config: BucketConfig) -> None:
     """What the library would say only in words of its own. SourceError."""
     if config.ca_bundle is not None and not (config.ca_bundle.is_file() and os.access(config.ca_bundle, os.R_OK)):
         raise SourceError(
@@ -84,7 +84,7 @@ def _check(config: S3Config) -> None:
         )
 
 
-def _where(config: S3Config, region: str) -> dict[str, Any]:
+def _where(config: BucketConfig, region: str) -> dict[str, Any]:
     """How S3 and STS are reached: the server of a bucket that is not AWS's answers for both."""
     from botocore.config import Config
 
@@ -108,7 +108,7 @@ def _where(config: S3Config, region: str) -> dict[str, Any]:
     }
 
 
-def _assume(session: Any, config: S3Config, region: str) -> None:
+def _assume(session: Any, config: BucketConfig, region: str) -> None:
     """The role's credentials in place of the session's own, renewed when they expire in a long download."""
     from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
     from botocore.exceptions import NoCredentialsError

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from typing import Any, BinaryIO, cast
 
 from pacs_recover.errors import SourceError
-from pacs_recover.site.model import S3Config
+from pacs_recover.site.model import BucketConfig
 from pacs_recover.sources.s3.checks import Checks, checks_of
 from pacs_recover.sources.s3.client import connected, telling
 from pacs_recover.sources.s3.errors import Told, Unreadable
@@ -43,7 +43,7 @@ REPLACED = "it was replaced since it was listed"
 
 
 @contextmanager
-def opened(config: S3Config, place: Place, size: int | None) -> Iterator[BinaryIO]:
+def opened(config: BucketConfig, place: Place, size: int | None) -> Iterator[BinaryIO]:
     """The content for reading. SourceError where it is gone, replaced, archived or denied, here and by later reads."""
     with connected(config) as client, streamed(client, place, size, aws=config.endpoint is None) as file:
         yield file

@@ -142,6 +142,7 @@ class Listing:
             format=said.format,
             storage_class=entry.storage_class,
             readable=not archived or entry.thawed_until is not None,
+            current=_is_current(entry),
             findings=(*odd, *_history(entry), *archived, *self.facts),
         )
 
@@ -150,11 +151,15 @@ class Listing:
         relative = entry.key.removeprefix(self.top.key)
         parts = tuple(part for part in relative.split("/")[:-1] if part)
         plain = names.backup_id(said, parts, self.source.name)
-        if entry.superseded is None and entry.deleted is None:
+        if _is_current(entry):
             return plain
         head, _, source = plain.rpartition("@")
         mark = hashlib.sha256(f"{entry.key}\0{entry.version}".encode()).hexdigest()[:8]
         return f"{head}+v{mark}@{source}"
+
+
+def _is_current(entry: Entry) -> bool:
+    return entry.superseded is None and entry.deleted is None
 
 
 def _history(entry: Entry) -> tuple[Fact, ...]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pacs_recover.errors import SourceError
 from pacs_recover.formats.streams import Reader
-from pacs_recover.site.model import S3Config
+from pacs_recover.site.model import BucketConfig
 from pacs_recover.sources.litestream_store import Entry, Vanished
 from pacs_recover.sources.s3.client import CONNECTIONS, connected, telling
 from pacs_recover.sources.s3.download import streamed
@@ -24,7 +24,7 @@ class S3Store:
 
     parallel = CONNECTIONS // 2
 
-    def __init__(self, config: S3Config) -> None:
+    def __init__(self, config: BucketConfig) -> None:
         self.config = config
         self.root = f"{config.prefix.strip('/')}/" if config.prefix.strip("/") else ""
         self._lock = threading.Lock()
