@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from pacs_recover import catalog, front, looks, report, rolling_back, site
+from pacs_recover import catalog, front, live, looks, report, rolling_back, site
 from pacs_recover import plan as plans
 from pacs_recover.catalog import Catalog
 from pacs_recover.components import Comparison, component, read_backup
@@ -88,6 +88,10 @@ class Session:
     def status(self, found: Catalog) -> dict[str, Any]:
         """Freshness of these backups, and the services."""
         return looks.status(self.site, found, self.state)
+
+    def live(self) -> dict[str, Any]:
+        """How much waits in the live queue, how long the live certificates last; unknown where that takes long."""
+        return live.read(self.site, self.state)
 
     def open_runs(self) -> list[OpenRun]:
         """Runs of this site that have not ended, newest first: ours, and others' by the marks beside the live paths."""

@@ -31,9 +31,9 @@ def certs(tmp_path: Path) -> Path:
 def test_an_issuer_that_is_not_in_the_backup_is_a_warning(issuing: Authority, certs: Path) -> None:
     issuing.server(certs)
     assert look(certs).state == "warn"
-    assert "issuer not in the backup: CN=Issuing" in said(certs)
+    assert "issuer not beside it: CN=Issuing" in said(certs)
     put(certs, "issuing.crt", issuing.certificate)
-    assert "issuer not in the backup: CN=Root" in said(certs)
+    assert "issuer not beside it: CN=Root" in said(certs)
 
 
 def test_an_authority_of_the_same_name_that_did_not_sign_is_a_broken_chain(

@@ -89,7 +89,7 @@ def test_a_certificate_whose_key_is_not_in_the_backup_is_a_warning(root: Authori
     put(certs, "ca.crt", root.certificate)
     (certs / "server.key").unlink()
     assert look(certs).state == "warn"
-    assert "its private key is not in the backup" in said(certs)
+    assert "its private key is not beside it" in said(certs)
 
 
 @pytest.mark.parametrize("traditional", [False, True])
