@@ -37,7 +37,8 @@ def checklist(report: Report) -> list[Line]:
     rows = [_step(place, step, number) for place, step in enumerate(report.steps, start=1)]
     if not report.going_back:
         return rows
-    changes = [_change(effect) for effect in reversed(report.effects)]
+    now = undoing(report)
+    changes = [_change(effect, effect is now) for effect in reversed(report.effects)]
     return [*rows, title(" Rollback, newest change first:"), *(changes or [Line(" nothing had been changed", "ok")])]
 
 
@@ -50,9 +51,16 @@ def _step(place: int, step: StepReport, wide: int) -> Line:
     return Line(f" {text}" + (" (over its budget)" if over else ""), LOOKS.get(step.state, ""))
 
 
-def _change(effect: EffectReport) -> Line:
+def undoing(report: Report) -> EffectReport | None:
+    """The change that is being undone now."""
+    if report.outcome != "running" or not report.going_back:
+        return None
+    return next((effect for effect in reversed(report.effects) if effect.state == "made"), None)
+
+
+def _change(effect: EffectReport, now: bool) -> Line:
     words = {"made": ("·", "to undo", ""), "undone": ("↶", "undone", "ok"), "failed": ("✗", "NOT UNDONE", "bad")}
-    symbol, word, look = words[effect.state]
+    symbol, word, look = ("▸", "undoing", "key") if now else words[effect.state]
     evidence = f": {effect.evidence}" if effect.evidence and effect.state == "failed" else ""
     return Line(f"   {cells((f'{symbol} {word}', 12), (effect.title + evidence, 200))}", look)  # type: ignore[arg-type]
 
@@ -139,7 +147,10 @@ def evidence(report: Report, row: int) -> list[Line]:
     changes = list(reversed(report.effects))
     place = row - len(report.steps) - 1
     if 0 <= place < len(changes):
-        return [Line(changes[place].title, "title"), Line(changes[place].evidence or changes[place].state)]
+        change = changes[place]
+        if change is undoing(report):
+            return [Line(f"Being undone: {change.title}", "title"), *_why(report)]
+        return [Line(change.title, "title"), Line(change.evidence or change.state)]
     return _why(report)
 
 
