@@ -10,8 +10,7 @@ from threading import Thread
 from typing import Any
 
 from pacs_recover.errors import BadBackup, RecoverError
-from pacs_recover.formats import expiry, queue_db, sqlite_set
-from pacs_recover.formats.expiry import Outlook
+from pacs_recover.formats import queue_db, sqlite_set
 from pacs_recover.formats.queue_db import Depth
 from pacs_recover.formats.sqlite_set import Unknown
 from pacs_recover.jobs import live_paths, reals
@@ -35,7 +34,7 @@ Row = dict[str, Any]
 def read(of: Site, state: State, *, patience: float = PATIENCE, largest: int = LARGEST) -> dict[str, Any]:
     """The live queue and certificates as ``status`` tells them; what cannot be read in time is unknown, and why."""
     queue = _Asking("queue", QUEUE, lambda live: _queue(live, state, largest), of)
-    certs = _Asking("certs", CERTS, lambda live: _certs(expiry.outlook(live)), of)
+    certs = _Asking("certs", CERTS, _certs, of)
     until = time.monotonic() + patience
     told = {asking.part: asking.told_by(until, patience) for asking in (queue, certs)}
     return {"read_at": stamp(datetime.now(UTC)), **told}
@@ -102,7 +101,11 @@ def _depth(found: Depth) -> Row:
     }
 
 
-def _certs(found: Outlook) -> Row:
+def _certs(live: Path) -> Row:
+    """How long the live certificates last. BadBackup, RecoverError, OSError."""
+    from pacs_recover.formats.expiry import outlook  # cryptography, which no other command needs to begin
+
+    found = outlook(live)
     first = found.soonest
     until = f"{first.certificate.name} {first.findings[0].value}"
     others = [f"{fact.label}: {fact.value}" for fact in found.troubles if fact != first.findings[0]]
