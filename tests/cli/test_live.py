@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from pacs_recover import live
+from pacs_recover.events import LivePath
+from pacs_recover.site import Site
 from tests.cli.shell import Shell
 from tests.formats.openssl_ca import Authority, key
 from tests.runs.small_site import SmallSite
@@ -100,10 +103,20 @@ def test_a_queue_too_large_for_a_look_is_unknown_and_nothing_is_copied(small: Sm
     assert [path.name for path in small.state.path.glob("pacs_recover-scratch-*")] == []
 
 
-def test_a_disk_that_does_not_answer_in_time_makes_both_unknown(small: SmallSite) -> None:
-    found = live.read(small.site, small.state, patience=0.0)
-    assert "could not be read within 0.0 s" in unknown(found["queue"], UNKNOWN_QUEUE)
-    assert "could not be read within 0.0 s" in unknown(found["certs"], UNKNOWN_CERTS)
+def test_a_disk_that_does_not_answer_in_time_makes_both_unknown(
+    small: SmallSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, resolve = threading.Event(), live.live_paths
+
+    def hanging(of: Site) -> tuple[LivePath, ...]:
+        answers.wait(60)
+        return resolve(of)
+
+    monkeypatch.setattr(live, "live_paths", hanging)
+    found = live.read(small.site, small.state, patience=0.1)
+    answers.set()
+    assert "could not be read within 0.1 s" in unknown(found["queue"], UNKNOWN_QUEUE)
+    assert "could not be read within 0.1 s" in unknown(found["certs"], UNKNOWN_CERTS)
 
 
 def test_a_damaged_queue_is_bad_and_so_is_one_that_is_not_there(small: SmallSite) -> None:
