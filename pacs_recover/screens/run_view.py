@@ -82,6 +82,8 @@ def current(report: Report) -> int:
 def clock(report: Report, pace: Mapping[str, float], steps: Sequence[StepLine]) -> Line:
     """Time against the RTO with the projected end: amber before it is missed, red when it is."""
     rto, so_far = report.rto_seconds, report.total_seconds
+    if report.outcome == "unfinished":
+        return Line(f"it was worked on for {seconds(so_far)}; RTO {_rto(rto)}")
     if report.outcome != "running":
         return Line(f"took {seconds(so_far)} in all; down for {seconds(report.downtime_seconds)}; RTO {_rto(rto)}")
     if report.recovery_seconds is not None:
@@ -109,7 +111,7 @@ def _projected(text: str, end: float, rto: float) -> Line:
 
 def _step_time(report: Report) -> str:
     running = [(place, step) for place, step in enumerate(report.steps, start=1) if step.state == "running"]
-    return f"; step {running[0][0]} of {len(report.steps)} {whole(running[0][1].seconds or 0)}" if running else ""
+    return f"; step {running[0][0]} of {len(report.steps)} for {whole(running[0][1].seconds or 0)}" if running else ""
 
 
 def projected(report: Report, pace: Mapping[str, float], steps: Sequence[StepLine]) -> float | None:
