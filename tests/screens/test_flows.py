@@ -117,6 +117,16 @@ def test_keys_typed_in_one_burst_reach_the_input_line_and_nothing_else() -> None
     drive(Acted(), flow)
 
 
+def test_help_is_left_by_the_key_that_opened_it() -> None:
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "c", "question_mark")
+        assert "Everything that can be done here" in frame(pilot.app)
+        await press(pilot, "question_mark")
+        assert isinstance(pilot.app.screen, CatalogPage)
+
+    drive(Acted(), flow)
+
+
 def test_leaving_the_name_arms_nothing() -> None:
     session = armed_session()
 
