@@ -13,18 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from pacs_recover import catalog, front, looks, report, rolling_back, site
+from pacs_recover import catalog, front, looks, report, rolling_back, site, thawing
 from pacs_recover import plan as plans
-from pacs_recover.catalog import Catalog
-from pacs_recover.components import Comparison, component, read_backup
-from pacs_recover.errors import BadBackup, Interrupted, RecoverError, Refused, SourceError, UsageError
+from pacs_recover.catalog import Catalog, Partly
+from pacs_recover.components import Comparison
+from pacs_recover.errors import Interrupted, RecoverError, Refused, SourceError, UsageError
 from pacs_recover.events import Request
 from pacs_recover.front import Following
-from pacs_recover.jobs import live_paths, opener
+from pacs_recover.jobs import live_paths
 from pacs_recover.journal import is_written, read
-from pacs_recover.model import Amount, Backup, Fact, Preview
+from pacs_recover.model import Amount, Backup, Preview
 from pacs_recover.plan import Plan
 from pacs_recover.report import Report
 from pacs_recover.runs import is_finished
@@ -33,7 +31,10 @@ from pacs_recover.sources import Source, sources_of
 from pacs_recover.sources.file import FileSource
 from pacs_recover.state import JOURNAL, State, default_place
 from pacs_recover.text import safe
+from pacs_recover.thawing import Offer, Tier
 
+LONGEST = 600.0
+"""Seconds after which a source is not waited for: nobody has to, as what it gives is shown meanwhile."""
 REMEMBERED = 20
 """Runs that are looked through for how long a step takes here."""
 
@@ -81,9 +82,9 @@ class Session:
         every = sources_of(self.site, self.state.journals())
         return tuple(source for source in every if source.kind != FileSource.kind)
 
-    def read(self, source: Source) -> Catalog:
-        """What one source holds; a fault is in its state."""
-        return catalog.read([source])
+    def read(self, source: Source, partly: Partly | None = None) -> Catalog:
+        """What one source holds, told while it is read; a fault is in its state."""
+        return catalog.read([source], longest=LONGEST, partly=partly)
 
     def status(self, found: Catalog) -> dict[str, Any]:
         """Freshness of these backups, and the services."""
@@ -104,23 +105,20 @@ class Session:
 
     def preview(self, backup: Backup, stopping: Callable[[], bool], amount: Callable[[Amount], None]) -> Preview:
         """Read a backup to its end and say what it is. SourceError; Interrupted where it was told to stop."""
-        with self.state.scratch() as scratch:
-            into = scratch / "content"
-            into.mkdir(mode=0o700)
-            part, look = component(backup.component), looks.look(self.site)
-            try:
-                with opener(self.site, self.state.journals(), scratch)(backup) as raw:
-                    done = _exhaust(read_backup(part, backup, raw, into, look), stopping, amount)
-                seen = part.preview(into, look)
-            except BadBackup as error:
-                why = f"{error.message} ({error.hint})" if error.hint else error.message
-                return Preview((Fact("damaged", why, "bad"),))
-        whole = Fact("read to its end", f"{done.content:,} bytes unpacked, SHA-256 {done.sha256[:16]}")
-        return msgspec.structs.replace(seen, facts=(whole, *seen.facts))
+        return looks.preview(self.site, backup, self.state, lambda work: _exhaust(work, stopping, amount))
 
     def compare(self, backup: Backup) -> Comparison:
         """What restoring a backup would change. BadBackup, SourceError."""
         return looks.compare(self.site, backup, self.state)
+
+    def thaw_offer(self, backup: Backup) -> Offer:
+        """What having an archived backup made readable would take. UsageError, SourceError."""
+        return thawing.look(self.site, backup, self.state)
+
+    def thaw(self, backup: Backup, tier: Tier) -> Offer:
+        """Ask for it, which costs. Refused, UsageError, SourceError."""
+        self.must_write("a thaw")
+        return thawing.ask(self.site, backup, self.state, tier)
 
     def plan(self, backups: Sequence[Backup]) -> Plan:
         """Read these backups, judge them, compare them with what lives; the plan is kept so that it can be armed."""

@@ -51,7 +51,7 @@ def _print_catalog(backups: tuple[Backup, ...]) -> None:
 
 
 def _row(backup: Backup, now: datetime) -> tuple[str, ...]:
-    notes = [fact.value for fact in backup.findings]
+    notes = [f"{catalog.MARKS[f.label]}: {f.value}" if f.label in catalog.MARKS else f.value for f in backup.findings]
     notes += ["encrypted"] if backup.encrypted else []
     notes += [] if backup.readable else ["CANNOT BE READ"]
     old = output.brief((now - backup.taken_at).total_seconds())

@@ -188,7 +188,7 @@ class Acted(Session):
         """The places."""
         return tuple(self.places)
 
-    def read(self, source: Any) -> Catalog:
+    def read(self, source: Any, partly: Any = None) -> Catalog:
         """What one holds."""
         if source.hangs:
             source.hangs.wait(20)

@@ -319,7 +319,7 @@ def test_a_hundred_thousand_backups_are_drawn_a_screenful_at_a_time(monkeypatch:
     many = tuple(backup("queue", number / 60, "db.gz") for number in range(100_000))
     session = Acted()
     drawn: list[int] = []
-    monkeypatch.setattr(session, "read", lambda source: Catalog(many, (SourceState(source.name, "local", True),)))
+    monkeypatch.setattr(session, "read", lambda source, _: Catalog(many, (SourceState(source.name, "local", True),)))
     session.places = [Place("local", "local", ())]
     draw = CatalogPage.line
 
