@@ -61,9 +61,9 @@ def make(site: Site, backups: Sequence[Backup], state: State, since: datetime | 
     """Read every backup to its end, judge it, compare it with what lives. BadBackup, SourceError, RecoverError."""
     live, services = live_paths(site), services_of(site)
     look = look_at(site, live, services)
-    open_backup = opener(site, state.journals(), state.path)
     choices, previews, comparisons = {}, {}, {}
     with state.scratch() as scratch:
+        open_backup = opener(site, state.journals(), scratch)
         for backup in backups:
             choices[backup.component], previews[backup.component] = _read(backup, open_backup, scratch, look)
         together = replace(look, restored={name: scratch / name for name in choices})
@@ -220,13 +220,14 @@ def inputs(site: Site, choices: Mapping[str, Choice], look: Look) -> dict[str, s
 def inputs_now(saved: Plan, site: Site, state: State) -> dict[str, str]:
     """The same inputs as they are now; each backup is read and hashed again as stored. SourceError."""
     live = live_paths(site)
-    open_backup = opener(site, state.journals(), state.path)
     choices = {}
-    for choice in saved.request.choices:
-        with open_backup(choice.backup) as raw:
-            hashing = Hashing(raw)
-            hashing.drain()
-        choices[choice.backup.component] = msgspec.structs.replace(choice, sha256=hashing.sha256)
+    with state.scratch() as scratch:
+        open_backup = opener(site, state.journals(), scratch)
+        for choice in saved.request.choices:
+            with open_backup(choice.backup) as raw:
+                hashing = Hashing(raw)
+                hashing.drain()
+            choices[choice.backup.component] = msgspec.structs.replace(choice, sha256=hashing.sha256)
     return inputs(site, choices, look_at(site, live, services_of(site)))
 
 
