@@ -15,6 +15,7 @@ from pacs_recover.cli.context import Context, guarded, json_option, leave
 from pacs_recover.components import registry
 from pacs_recover.errors import UsageError
 from pacs_recover.model import Backup
+from pacs_recover.sources.aside import AsideSource
 from pacs_recover.text import both_times, safe, size
 
 
@@ -27,7 +28,7 @@ from pacs_recover.text import both_times, safe, size
 def show_catalog(context: Context, component: str | None, source: str | None, as_json: bool) -> None:
     """List the backups of all sources, newest first.
 
-    Also says which source could not be read. Exit status: 0; 3 where no source could be read.
+    Also says which source could not be read. Exit status: 0; 3 where none of the site's sources could be read.
     """
     if component and component not in registry():
         raise UsageError(f"there is no component {safe(component)}", f"one of: {', '.join(registry())}")
@@ -39,7 +40,8 @@ def show_catalog(context: Context, component: str | None, source: str | None, as
     for state in found.sources:
         if not state.ok:
             _say_unread(state)
-    if found.sources and not any(state.ok for state in found.sources):
+    own = [state for state in found.sources if state.kind != AsideSource.kind] or found.sources
+    if own and not any(state.ok for state in own):
         leave(3)
 
 
