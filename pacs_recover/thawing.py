@@ -11,11 +11,11 @@ from pacs_recover.jobs import source_of
 from pacs_recover.model import Backup, Fact
 from pacs_recover.site import Site
 from pacs_recover.sources import Archive
-from pacs_recover.sources.s3.archive import DAYS, TIERS, WAIT, Thaw, Tier, waiting
+from pacs_recover.sources.s3.archive import DAYS, INTELLIGENT, TIERS, WAIT, Thaw, Tier, waiting
 from pacs_recover.state import State
 from pacs_recover.text import both_times, safe, seconds, stamp
 
-COST = "a thaw costs: the retrieval, and the copy for as long as it stays; the stored object stays as it is"
+COST = "of the retrieval, and of the copy for as long as it stays; the stored object stays as it is"
 
 __all__ = ["COST", "DAYS", "TIERS", "Offer", "Tier", "ask", "look", "to_json"]
 
@@ -82,7 +82,7 @@ def to_json(offer: Offer, asked: Tier | None, days: int) -> dict[str, Any]:
         "until": stamp(offer.now.until) if offer.now.until else None,
         "asked": asked is not None,
         "tier": asked,
-        "days": days if asked else None,
+        "days": days if asked and offer.now.storage_class not in INTELLIGENT else None,
         "longest_seconds": longest,
         "rto_seconds": offer.rto,
         "within_rto": None if longest is None else longest <= offer.rto,

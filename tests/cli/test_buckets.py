@@ -179,7 +179,7 @@ def test_an_archived_backup_is_thawed_after_a_yes_and_then_restored(small: Small
         assert not [request for request in bucket.proxy.seen if request.method == "POST"]
         with shell.terminal("thaw", found["id"], "--tier", "Expedited", "--days", "2") as terminal:
             terminal.expect("Standard: 3 to 5 hours; MISSES the RTO of 5:00")
-            terminal.expect("a thaw costs")
+            terminal.expect("cost: of the retrieval")
             terminal.expect("Type yes: ")
             terminal.type(typed if typed == "\x03" else f"{typed}\n")
             assert terminal.ends() == code

@@ -239,6 +239,55 @@ def test_e6_an_archive_that_cannot_be_read_within_the_rto_says_so(there: Bucket)
     assert "Standard, Bulk" in caught.value.hint
 
 
+def test_what_intelligent_tiering_archived_is_thawed_for_good(there: Bucket, tmp_path: Path) -> None:
+    there.put(NIGHT, StorageClass="INTELLIGENT_TIERING")
+    backup = one(source(there))
+    assert backup.readable  # no listing tells it
+
+    def archived(request: Request) -> Fault | None:
+        if request.method == "GET" and NIGHT in request.path:
+            return Fault("InvalidObjectState")
+        if request.method == "POST":
+            return Fault(status=202, body=b"")
+        return Fault(answer={"x-amz-archive-status": "DEEP_ARCHIVE_ACCESS"}) if request.method == "HEAD" else None
+
+    with there.proxy.meddling(archived):
+        assert "pacs-recover thaw" in failure(lambda: content(source(there), backup, tmp_path)).hint
+        assert archive.state_of(source(there), backup).state == "archived"
+        with pytest.raises(UsageError):
+            archive.thaw(source(there), backup, "Expedited")
+        asked = archive.thaw(source(there), backup, "Standard", 3)
+    assert (asked.state, asked.storage_class) == ("thawing", "DEEP_ARCHIVE_ACCESS")
+    (request,) = [request for request in there.proxy.seen if request.method == "POST"]
+    assert b"<Tier>Standard</Tier>" in request.body
+    assert b"Days" not in request.body  # it comes back itself, not as a copy for some days
+
+
+LISTED = """<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>false</IsTruncated>{}
+</ListBucketResult>"""
+OBJECT = """<Contents><Key>queue/queue_2026111{}_020000.db.gz</Key><LastModified>2026-11-10T02:00:00.000Z</LastModified>
+<ETag>"0123"</ETag><Size>9</Size><StorageClass>GLACIER</StorageClass><RestoreStatus>
+<IsRestoreInProgress>{}</IsRestoreInProgress>{}</RestoreStatus></Contents>"""
+
+
+def test_the_state_of_a_thaw_is_taken_from_a_listing_of_aws(there: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", there.proxy.url)
+    until = "<RestoreExpiryDate>2026-11-20T00:00:00.000Z</RestoreExpiryDate>"
+    objects = OBJECT.format(0, "true", "") + OBJECT.format(1, "false", until)
+
+    def as_aws(request: Request) -> Fault | None:
+        return Fault(body=LISTED.format(objects).encode(), status=200) if "list-type=2" in request.path else None
+
+    with there.proxy.meddling(as_aws):
+        thawing, thawed = listed(source(there, endpoint=None, addressing="path"))
+    assert (thawing.readable, thawed.readable) == (False, True)
+    assert "thawing" in labels(thawing)
+    assert labels(thawed)["thawed"] == "GLACIER: can be read until 2026-11-20T00:00:00Z"
+    wanted = [request.headers.get("x-amz-optional-object-attributes") for request in there.proxy.seen]
+    assert "RestoreStatus" in wanted
+    assert not [request for request in there.proxy.seen if request.method == "HEAD"]
+
+
 def test_storage_classes_that_are_read_at_once_are_readable(there: Bucket, tmp_path: Path) -> None:
     there.put(NIGHT, b"night", StorageClass="GLACIER_IR")
     backup = one(source(there))
