@@ -57,8 +57,9 @@ def _newest(found: Catalog, name: str, at: datetime | None) -> Backup:
                 f"there is no backup of {name}{before} that can be read now; the newest is archived: {safe(cold.id)}",
                 f"pacs-recover thaw {safe(cold.id)}",
             )
+        unread = "; ".join(f"{state.name} could not be read: {state.error}" for state in found.sources if not state.ok)
         raise SourceError(
-            f"there is no backup of {name}{before}", "see: pacs-recover catalog (and which source could not be read)"
+            f"there is no backup of {name}{before}{f' ({unread})' if unread else ''}", "see: pacs-recover catalog"
         )
     return backup
 
