@@ -12,12 +12,12 @@ import msgspec
 
 from pacs_recover import catalog, front, report, site
 from pacs_recover.catalog import Catalog
-from pacs_recover.components import Comparison, Look, component, read_backup
+from pacs_recover.components import Comparison, Look, component, exhaust, read_backup
 from pacs_recover.errors import BadBackup, SourceError
 from pacs_recover.jobs import live_paths, look_at, opener, source_of
 from pacs_recover.journal import is_written, read
-from pacs_recover.model import Backup, Fact, FactState, Preview
-from pacs_recover.plan import Plan, exhaust
+from pacs_recover.model import Amount, Backup, Fact, FactState, Preview
+from pacs_recover.plan import Plan
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
 from pacs_recover.sources import Archive
@@ -30,10 +30,16 @@ def look(of: Site) -> Look:
     return look_at(of, live_paths(of), services_of(of))
 
 
-def preview(of: Site, backup: Backup, state: State, run: Callable[[Any], Any] = exhaust) -> Preview:
-    """Read a backup to its end in private scratch and say what it is; damage is a fact too. SourceError.
+def preview(
+    of: Site,
+    backup: Backup,
+    state: State,
+    stopping: Callable[[], bool] = lambda: False,
+    amount: Callable[[Amount], None] = lambda _: None,
+) -> Preview:
+    """Read a backup to its end in private scratch and say what it is; damage is a fact too.
 
-    ``run`` is given the reading, which reports how far it is.
+    SourceError; Interrupted where it is told to stop.
     """
     with state.scratch() as scratch:
         into = scratch / "content"
@@ -41,7 +47,7 @@ def preview(of: Site, backup: Backup, state: State, run: Callable[[Any], Any] = 
         part, seeing = component(backup.component), look(of)
         try:
             with opener(of, state.journals(), scratch)(backup) as raw:
-                done = run(read_backup(part, backup, raw, into, seeing))
+                done = exhaust(read_backup(part, backup, raw, into, seeing), stopping, amount)
             seen = part.preview(into, seeing)
         except BadBackup as error:
             why = f"{error.message} ({error.hint})" if error.hint else error.message
