@@ -17,7 +17,7 @@ from pacs_recover.services import services_of
 from pacs_recover.services.health import Health, probe
 from pacs_recover.site import Site
 from pacs_recover.site.model import from_data
-from pacs_recover.sources import sources_of
+from pacs_recover.sources import Source, sources_of
 from pacs_recover.target import places
 from pacs_recover.target.control import Control
 from pacs_recover.target.host import Target
@@ -82,14 +82,19 @@ def open_job(request: Request, journal: Journal, journals: Iterable[Path] = ()) 
 
 def opener(site: Site, journals: Iterable[Path], scratch: Path) -> Callable[[Backup], AbstractContextManager[BinaryIO]]:
     """Opens any backup of the site's sources; what a source must assemble first goes into ``scratch``. SourceError."""
-    sources = {source.name: source for source in sources_of(site, journals)}
 
     def open_backup(backup: Backup) -> AbstractContextManager[BinaryIO]:
-        if backup.source not in sources:
-            raise SourceError(f"the site has no source {safe(backup.source)}", "see: pacs-recover site show")
-        return sources[backup.source].open(backup, scratch)
+        return source_of(site, journals, backup).open(backup, scratch)
 
     return open_backup
+
+
+def source_of(site: Site, journals: Iterable[Path], backup: Backup) -> Source:
+    """The site's source that holds a backup. SourceError."""
+    found = next((source for source in sources_of(site, journals) if source.name == backup.source), None)
+    if found is None:
+        raise SourceError(f"the site has no source {safe(backup.source)}", "see: pacs-recover site show")
+    return found
 
 
 def reals(live: Iterable[LivePath]) -> Mapping[str, Path]:

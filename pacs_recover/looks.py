@@ -13,13 +13,14 @@ import msgspec
 from pacs_recover import catalog, front, report, site
 from pacs_recover.catalog import Catalog
 from pacs_recover.components import Comparison, Look, component, exhaust, read_backup
-from pacs_recover.errors import BadBackup
-from pacs_recover.jobs import live_paths, look_at, opener
+from pacs_recover.errors import BadBackup, SourceError
+from pacs_recover.jobs import live_paths, look_at, opener, source_of
 from pacs_recover.journal import is_written, read
 from pacs_recover.model import Amount, Backup, Fact, FactState, Preview
 from pacs_recover.plan import Plan
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
+from pacs_recover.sources import Archive
 from pacs_recover.state import JOURNAL, State
 from pacs_recover.text import age, both_times, seconds, stamp
 
@@ -49,11 +50,21 @@ def preview(
                 done = exhaust(read_backup(part, backup, raw, into, seeing), stopping, amount)
             seen = part.preview(into, seeing)
         except BadBackup as error:
-            return Preview(
-                (Fact("damaged", f"{error.message} ({error.hint})" if error.hint else error.message, "bad"),)
-            )
+            why = f"{error.message} ({error.hint})" if error.hint else error.message
+            return Preview((*told(of, backup, state), Fact("damaged", why, "bad")))
     read_to_end = Fact("read to its end", f"{done.content:,} bytes unpacked, SHA-256 {done.sha256[:16]}")
-    return msgspec.structs.replace(seen, facts=(read_to_end, *seen.facts))
+    return msgspec.structs.replace(seen, facts=(*told(of, backup, state), read_to_end, *seen.facts))
+
+
+def told(of: Site, backup: Backup, state: State) -> tuple[Fact, ...]:
+    """What a backup's source says of it beyond the listing, where it is one that does."""
+    source = source_of(of, state.journals(), backup)
+    if not isinstance(source, Archive):
+        return ()
+    try:
+        return source.facts(backup)
+    except SourceError as error:
+        return (Fact("bucket", error.message, "warn"),)
 
 
 def compare(of: Site, backup: Backup, state: State) -> Comparison:

@@ -15,6 +15,7 @@ from pacs_recover.cli.context import Context, guarded, json_option, leave
 from pacs_recover.components import registry
 from pacs_recover.errors import UsageError
 from pacs_recover.model import Backup
+from pacs_recover.sources.aside import AsideSource
 from pacs_recover.text import both_times, safe, size
 from pacs_recover.wrapping import SYMBOLS
 
@@ -28,7 +29,7 @@ from pacs_recover.wrapping import SYMBOLS
 def show_catalog(context: Context, component: str | None, source: str | None, as_json: bool) -> None:
     """List the backups of all sources, newest first.
 
-    Also says which source could not be read. Exit status: 0; 3 where no source could be read.
+    Also says which source could not be read. Exit status: 0; 3 where none of the site's sources could be read.
     """
     if component and component not in registry():
         raise UsageError(f"there is no component {safe(component)}", f"one of: {', '.join(registry())}")
@@ -40,7 +41,8 @@ def show_catalog(context: Context, component: str | None, source: str | None, as
     for state in found.sources:
         if not state.ok:
             _say_unread(state)
-    if found.sources and not any(state.ok for state in found.sources):
+    own = [state for state in found.sources if state.kind != AsideSource.kind] or found.sources
+    if own and not any(state.ok for state in own):
         leave(3)
 
 
@@ -52,7 +54,7 @@ def _print_catalog(backups: tuple[Backup, ...]) -> None:
 
 
 def _row(backup: Backup, now: datetime) -> tuple[str, ...]:
-    notes = [fact.value for fact in backup.findings]
+    notes = [f"{catalog.MARKS[f.label]}: {f.value}" if f.label in catalog.MARKS else f.value for f in backup.findings]
     notes += ["encrypted"] if backup.encrypted else []
     notes += [] if backup.readable else ["CANNOT BE READ"]
     old = output.brief((now - backup.taken_at).total_seconds())

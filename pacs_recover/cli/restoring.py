@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import click
+import msgspec
 
 from pacs_recover import catalog, front, looks
 from pacs_recover import plan as plans
@@ -17,7 +18,7 @@ from pacs_recover.cli.follow import end
 from pacs_recover.errors import Interrupted, Refused, UsageError
 from pacs_recover.jobs import LIVE
 from pacs_recover.plan import Plan
-from pacs_recover.selection import moment, select
+from pacs_recover.selection import gaps, moment, select
 from pacs_recover.text import both_times, safe, seconds
 
 
@@ -72,8 +73,10 @@ def _saved_now(context: Context, made: Plan) -> bool:
 def _make(
     context: Context, components: tuple[str, ...], backups: tuple[str, ...], at: datetime | None, since: datetime | None
 ) -> Plan:
-    chosen = select(context.catalog(), components, backups, at)
-    return plans.make(context.site, chosen, context.state, since)
+    found = context.catalog()
+    chosen = select(found, components, backups, at)
+    made = plans.make(context.site, chosen, context.state, since)
+    return msgspec.structs.replace(made, findings=(*gaps(found, chosen, backups, at), *made.findings))
 
 
 def print_plan(made: Plan, *, err: bool = False) -> None:
