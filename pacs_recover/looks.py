@@ -86,6 +86,8 @@ def plan_json(made: Plan) -> dict[str, Any]:
         "rto_seconds": request.rto_seconds,
         "predicted_seconds": None,
         "predicted_downtime_seconds": None,
+        "carry_over": request.carry_over,
+        "carry_over_seconds": made.carry_over_seconds,
         "backups": backups,
         "steps": steps,
         "changes": list(made.changes),

@@ -18,7 +18,7 @@ from msgspec import Struct
 from pacs_recover import engine
 from pacs_recover.checklist import checklist
 from pacs_recover.components import Comparison, Job, Look, component, naming, read_backup
-from pacs_recover.errors import BadBackup, RecoverError, Refused
+from pacs_recover.errors import BadBackup, RecoverError, Refused, UsageError
 from pacs_recover.events import Choice, LivePath, Request, StepLine
 from pacs_recover.formats.streams import Hashing
 from pacs_recover.jobs import live_paths, look_at, opener
@@ -45,6 +45,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     changes: tuple[str, ...] = ()
     replay: dict[str, Any] | None = None
     """What a restored queue sends again and loses (``formats.replay.NUMBERS``); each None where it is unknown."""
+    carry_over_seconds: float | None = None
+    """How much longer the service is down because messages are carried over; None where none are, or unknown."""
     previews: dict[str, Preview] = {}
     findings: tuple[Fact, ...] = ()
     """About the host and the set: a ``bad`` one forbids running it."""
@@ -57,10 +59,18 @@ class Plan(Struct, frozen=True, kw_only=True):
         return tuple(fact for fact in self.findings if fact.state == "bad")
 
 
-def make(site: Site, backups: Sequence[Backup], state: State, since: datetime | None = None) -> Plan:
+def make(
+    site: Site,
+    backups: Sequence[Backup],
+    state: State,
+    since: datetime | None = None,
+    *,
+    carry_over: bool = False,
+) -> Plan:
     """Read every backup to its end, judge it, compare it with what lives. BadBackup, SourceError, RecoverError."""
+    refuse_carrying(backups, carry_over)
     live, services = live_paths(site), services_of(site)
-    look = look_at(site, live, services)
+    look = look_at(site, live, services, carry_over=carry_over)
     open_backup = opener(site, state.journals(), state.path)
     choices, previews, comparisons = {}, {}, {}
     with state.scratch() as scratch:
@@ -69,7 +79,8 @@ def make(site: Site, backups: Sequence[Backup], state: State, since: datetime | 
         together = replace(look, restored={name: scratch / name for name in choices})
         for backup in backups:
             comparisons[backup.component] = _compared(backup, scratch, together)
-    request = _request(site, live, choices, comparisons, since)
+    request = _request(site, live, choices, comparisons, since, carry_over)
+    found = (fact for comparison in comparisons.values() for fact in comparison.findings)
     job = Job(look=look, choices=choices, questions=request.questions, open=open_backup, services=services)
     return Plan(
         plan_id=request.plan_id,
@@ -78,8 +89,9 @@ def make(site: Site, backups: Sequence[Backup], state: State, since: datetime | 
         steps=engine.lines(checklist(job)),
         changes=tuple(change for comparison in comparisons.values() for change in comparison.changes),
         replay=_replay(comparisons),
+        carry_over_seconds=next((c.carry_over_seconds for c in comparisons.values() if c.carry_over_seconds), None),
         previews=previews,
-        findings=(*host_findings(site, services), *set_findings(backups)),
+        findings=(*host_findings(site, services), *set_findings(backups), *found),
         inputs=inputs(site, choices, look),
     )
 
@@ -103,6 +115,12 @@ def _compared(backup: Backup, scratch: Path, look: Look) -> Comparison:
     spare.mkdir(mode=0o700)
     with naming(backup, look):
         return component(backup.component).compare(scratch / backup.component, look, spare)
+
+
+def refuse_carrying(backups: Sequence[Backup], carry_over: bool) -> None:
+    """UsageError where messages are to be carried over into a queue that is not restored."""
+    if carry_over and not any(backup.component == "queue" for backup in backups):
+        raise UsageError("only a restore of the queue can carry messages over", "leave --carry-over out")
 
 
 def refuse_bad(backup: Backup, preview: Preview) -> None:
@@ -129,6 +147,7 @@ def _request(
     choices: Mapping[str, Choice],
     comparisons: Mapping[str, Comparison],
     since: datetime | None,
+    carry_over: bool,
 ) -> Request:
     return Request(
         run="",
@@ -141,6 +160,7 @@ def _request(
         rto_seconds=rto_of(site, tuple(choices)),
         operator=operator(),
         host=socket.gethostname(),
+        carry_over=carry_over,
         since=since,
     )
 
@@ -208,6 +228,7 @@ def inputs(site: Site, choices: Mapping[str, Choice], look: Look) -> dict[str, s
     """What the plan depends on: the site, the backups and, of what lives, all but the queue's rows."""
     return {
         "the site file": _digest(site_model.to_json(site)),
+        "what is carried over": "the live queue's own messages" if look.carry_over else "nothing",
         **{f"the backup {choice.backup.id}": choice.sha256 for choice in choices.values()},
         **{
             f"the live {name}": live_input(name, look.live[name])
@@ -227,7 +248,8 @@ def inputs_now(saved: Plan, site: Site, state: State) -> dict[str, str]:
             hashing = Hashing(raw)
             hashing.drain()
         choices[choice.backup.component] = msgspec.structs.replace(choice, sha256=hashing.sha256)
-    return inputs(site, choices, look_at(site, live, services_of(site)))
+    look = look_at(site, live, services_of(site), carry_over=saved.request.carry_over)
+    return inputs(site, choices, look)
 
 
 def live_input(name: str, live: Path) -> str:

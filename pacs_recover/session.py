@@ -122,9 +122,9 @@ class Session:
         """What restoring a backup would change. BadBackup, SourceError."""
         return looks.compare(self.site, backup, self.state)
 
-    def plan(self, backups: Sequence[Backup]) -> Plan:
+    def plan(self, backups: Sequence[Backup], *, carry_over: bool = False) -> Plan:
         """Read these backups, judge them, compare them with what lives; the plan is kept so that it can be armed."""
-        made = plans.make(self.site, backups, self.state)
+        made = plans.make(self.site, backups, self.state, carry_over=carry_over)
         if not self.read_only and not made.refusals:
             plans.save(made, self.state)
         return made

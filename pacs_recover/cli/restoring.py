@@ -32,6 +32,9 @@ def choosing(function: Any) -> Any:
         click.option("--backup", "backups", multiple=True, metavar="ID", help="An id, a unique prefix, or a path."),
         click.option("--at", callback=_moment, metavar="TIME", help="The newest backups at or before this time."),
         click.option("--since", callback=_moment, metavar="TIME", help="When the outage began."),
+        click.option(
+            "--carry-over", is_flag=True, help="Keep the messages that only the live queue has: added after the stop."
+        ),
     ):
         function = option(function)
     return function
@@ -70,10 +73,15 @@ def _saved_now(context: Context, made: Plan) -> bool:
 
 
 def _make(
-    context: Context, components: tuple[str, ...], backups: tuple[str, ...], at: datetime | None, since: datetime | None
+    context: Context,
+    components: tuple[str, ...],
+    backups: tuple[str, ...],
+    at: datetime | None,
+    since: datetime | None,
+    carry_over: bool,
 ) -> Plan:
     chosen = select(context.catalog(), components, backups, at)
-    return plans.make(context.site, chosen, context.state, since)
+    return plans.make(context.site, chosen, context.state, since, carry_over=carry_over)
 
 
 def print_plan(made: Plan, *, err: bool = False) -> None:
@@ -153,11 +161,14 @@ def _saved(
     backups: tuple[str, ...],
     at: datetime | None,
     since: datetime | None,
+    carry_over: bool,
 ) -> Plan:
     """A saved plan, if it is what was asked for and nothing that it depends on has changed."""
     if at or since:
         raise UsageError("--at and --since belong to the making of a plan", "leave them out beside --plan")
     saved = plans.load(plan_id, context.state)
+    if carry_over and not saved.request.carry_over:
+        raise UsageError(f"plan {plan_id} carries nothing over", "plan again with --carry-over")
     ids = {choice.backup.id for choice in saved.request.choices}
     named = {catalog.find(context.catalog(), text).id for text in backups}
     names = {name for word in components for name in (LIVE if word == "full" else (word,))}
