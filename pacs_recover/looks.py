@@ -84,10 +84,10 @@ def plan_json(made: Plan) -> dict[str, Any]:
         "target": request.host,
         "site": request.site["name"],
         "rto_seconds": request.rto_seconds,
-        "predicted_seconds": None,
-        "predicted_downtime_seconds": None,
+        "predicted_seconds": _rounded(made.predicted_seconds),
+        "predicted_downtime_seconds": _rounded(made.predicted_downtime_seconds),
         "carry_over": request.carry_over,
-        "carry_over_seconds": made.carry_over_seconds,
+        "carry_over_seconds": _rounded(made.carry_over_seconds),
         "backups": backups,
         "steps": steps,
         "changes": list(made.changes),
@@ -95,6 +95,10 @@ def plan_json(made: Plan) -> dict[str, Any]:
         "questions": [{"title": q.title, "details": q.details} for q in request.questions],
         "findings": [{"label": f.label, "value": f.value, "state": f.state} for f in made.findings],
     }
+
+
+def _rounded(predicted: float | None) -> float | None:
+    return None if predicted is None else round(predicted, 1)
 
 
 def run_summary(run: Path) -> dict[str, Any]:

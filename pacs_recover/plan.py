@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from pacs_recover import engine
+from pacs_recover import engine, pace
 from pacs_recover.checklist import checklist
 from pacs_recover.components import Comparison, Job, Look, component, naming, read_backup
 from pacs_recover.errors import BadBackup, RecoverError, Refused, UsageError
@@ -45,6 +45,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     changes: tuple[str, ...] = ()
     replay: dict[str, Any] | None = None
     """What a restored queue sends again and loses (``formats.replay.NUMBERS``); each None where it is unknown."""
+    predicted_seconds: float | None = None
+    """Until the service answers, by earlier runs and without the waiting for a person; None where unknown."""
+    predicted_downtime_seconds: float | None = None
+    """Of these, from the stop to the answer."""
     carry_over_seconds: float | None = None
     """How much longer the service is down because messages are carried over; None where none are, or unknown."""
     previews: dict[str, Preview] = {}
@@ -52,6 +56,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     """About the host and the set: a ``bad`` one forbids running it."""
     inputs: dict[str, str] = {}
     """What the plan depends on, by name, as digests: how an armed plan is seen to be stale."""
+
+    @property
+    def expectation(self) -> Fact:
+        """How long it will take, against the RTO."""
+        return pace.expectation(self.predicted_seconds, self.predicted_downtime_seconds, self.request.rto_seconds)
 
     @property
     def refusals(self) -> tuple[Fact, ...]:
@@ -82,14 +91,18 @@ def make(
     request = _request(site, live, choices, comparisons, since, carry_over)
     found = (fact for comparison in comparisons.values() for fact in comparison.findings)
     job = Job(look=look, choices=choices, questions=request.questions, open=open_backup, services=services)
+    steps, carrying = engine.lines(checklist(job)), _carrying(comparisons)
+    known = pace.of(state, site.name)
     return Plan(
         plan_id=request.plan_id,
         made_at=datetime.now(UTC),
         request=request,
-        steps=engine.lines(checklist(job)),
+        steps=steps,
         changes=tuple(change for comparison in comparisons.values() for change in comparison.changes),
         replay=_replay(comparisons),
-        carry_over_seconds=next((c.carry_over_seconds for c in comparisons.values() if c.carry_over_seconds), None),
+        predicted_seconds=pace.predicted(steps, known, carrying),
+        predicted_downtime_seconds=pace.predicted_downtime(steps, known, carrying),
+        carry_over_seconds=carrying,
         previews=previews,
         findings=(*host_findings(site, services), *set_findings(backups), *found),
         inputs=inputs(site, choices, look),
@@ -185,6 +198,10 @@ def operator() -> str:
 def _replay(comparisons: Mapping[str, Comparison]) -> dict[str, Any] | None:
     found = [comparison.replay for comparison in comparisons.values() if comparison.replay is not None]
     return dict(found[0]) if found else None
+
+
+def _carrying(comparisons: Mapping[str, Comparison]) -> float | None:
+    return next((c.carry_over_seconds for c in comparisons.values() if c.carry_over_seconds is not None), None)
 
 
 def host_findings(site: Site, services: Iterable[Service]) -> tuple[Fact, ...]:

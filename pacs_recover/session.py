@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from pacs_recover import catalog, front, looks, report, rolling_back, site
+from pacs_recover import catalog, front, looks, pace, report, rolling_back, site
 from pacs_recover import plan as plans
 from pacs_recover.catalog import Catalog
 from pacs_recover.components import Comparison, component, read_backup
@@ -33,9 +33,6 @@ from pacs_recover.sources import Source, sources_of
 from pacs_recover.sources.file import FileSource
 from pacs_recover.state import JOURNAL, State, default_place
 from pacs_recover.text import safe
-
-REMEMBERED = 20
-"""Runs that are looked through for how long a step takes here."""
 
 
 class NoSite(UsageError):
@@ -176,15 +173,7 @@ class Session:
 
     def pace(self) -> dict[str, float]:
         """How many seconds each step took here when it last went well, by its title."""
-        found: dict[str, float] = {}
-        for run in reversed(self.state.runs()[:REMEMBERED]):
-            try:
-                told = looks.report_of(run)
-            except RecoverError:
-                continue
-            if told.outcome == "restored":
-                found |= {step.title: step.seconds for step in told.steps if step.seconds is not None}
-        return found
+        return pace.of(self.state, self.site.name)
 
     def line(self, *words: str) -> str:
         """The command line that does the same."""

@@ -18,7 +18,7 @@ from pacs_recover.errors import Interrupted, Refused, UsageError
 from pacs_recover.jobs import LIVE
 from pacs_recover.plan import Plan
 from pacs_recover.selection import moment, select
-from pacs_recover.text import both_times, safe, seconds
+from pacs_recover.text import both_times, safe
 
 
 def _moment(_: Any, __: Any, text: str | None) -> datetime | None:
@@ -88,7 +88,8 @@ def print_plan(made: Plan, *, err: bool = False) -> None:
     """A plan for a person; to stderr where it only leads to a question."""
     request = made.request
     say = partial(output.paragraph, err=err)
-    say(f"PLAN {made.plan_id}: site {safe(request.site['name'])} on {request.host}, RTO {seconds(request.rto_seconds)}")
+    say(f"PLAN {made.plan_id}: site {safe(request.site['name'])} on {request.host}")
+    output.facts((made.expectation,), err=err)
     say("Backups")
     for choice in request.choices:
         backup = choice.backup

@@ -94,6 +94,7 @@ MAIN: dict[str, tuple[Callable[[], Acted], tuple[str, ...]]] = {
     "preview": (Acted, ("c", "enter")),
     "choose": (Acted, ("f",)),
     "plan": (Acted, ("f", "enter")),
+    "plan-carry": (Acted, ("f", "enter", "m")),
     "arming": (Acted, ("f", "enter", "a", "r", "a", "d")),
     "help": (Acted, ("question_mark",)),
     "commands": (Acted, ("ctrl+p",)),

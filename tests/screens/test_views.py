@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pacs_recover import app
+from pacs_recover import app, pace
 from pacs_recover.catalog import Catalog
 from pacs_recover.errors import Refused
 from pacs_recover.events import Asked
@@ -182,16 +182,16 @@ def test_a_backup_named_by_its_path_can_be_chosen_though_no_source_lists_it() ->
 
 def test_a_plan_predicts_only_from_steps_that_it_knows() -> None:
     steps = plan((BACKUPS[0],)).steps
-    assert plan_view.predicted(steps, PACE) == 16.0
-    assert plan_view.predicted_downtime(steps, PACE) == 10.0
-    assert plan_view.predicted(steps, {}) is None
+    assert pace.predicted(steps, PACE) == 16.0
+    assert pace.predicted_downtime(steps, PACE) == 10.0
+    assert pace.predicted(steps, {}) is None
 
 
 def test_replay_numbers_that_are_unknown_are_told_as_unknown() -> None:
     import msgspec
 
     unknown = {"resent": None, "dead_lettered": None, "lost_since": None}
-    lines = plan_view.lines(msgspec.structs.replace(plan((BACKUPS[0],)), replay=unknown), PACE, False)
+    lines = plan_view.lines(msgspec.structs.replace(plan((BACKUPS[0],)), replay=unknown), False)
     assert sum("UNKNOWN" in line.text for line in lines) == 3
 
 
