@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from pacs_recover import catalog, front, report, site
+from pacs_recover import catalog, front, report, sets, site
 from pacs_recover.catalog import Catalog
 from pacs_recover.components import Comparison, Look, component, read_backup
 from pacs_recover.errors import BadBackup
@@ -74,7 +74,13 @@ def plan_json(made: Plan) -> dict[str, Any]:
         for step in made.steps
     ]
     backups = [
-        {**catalog.backup_json(c.backup), "sha256": c.sha256, "content_bytes": c.bytes, "manifest": c.manifest}
+        {
+            **catalog.backup_json(c.backup),
+            "sha256": c.sha256,
+            "content_bytes": c.bytes,
+            "manifest": c.manifest,
+            "skew_seconds": sets.skew(c.backup, made.anchor) if made.anchor else None,
+        }
         for c in request.choices
     ]
     return {
@@ -83,6 +89,7 @@ def plan_json(made: Plan) -> dict[str, Any]:
         "components": list(request.components),
         "target": request.host,
         "site": request.site["name"],
+        "anchor": stamp(made.anchor) if made.anchor else None,
         "rto_seconds": request.rto_seconds,
         "predicted_seconds": _rounded(made.predicted_seconds),
         "predicted_downtime_seconds": _rounded(made.predicted_downtime_seconds),
@@ -152,6 +159,6 @@ def check_site(option: Path | None) -> tuple[list[Any], tuple[Fact, ...]]:
     if problems:
         return problems, ()
     loaded = found.load()
-    from pacs_recover.plan import host_findings
+    from pacs_recover.findings import host_findings
 
     return [], (*site.environment_facts(loaded), *host_findings(loaded, services_of(loaded)))

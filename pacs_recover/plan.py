@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,19 +17,19 @@ from msgspec import Struct
 
 from pacs_recover import engine, pace
 from pacs_recover.checklist import checklist
-from pacs_recover.components import Comparison, Job, Look, component, naming, read_backup
+from pacs_recover.components import Comparison, Job, Look, agreement, component, naming, read_backup
 from pacs_recover.errors import BadBackup, RecoverError, Refused, UsageError
 from pacs_recover.events import Choice, LivePath, Request, StepLine
+from pacs_recover.findings import host_findings, set_findings
 from pacs_recover.formats.streams import Hashing
 from pacs_recover.jobs import live_paths, look_at, opener
-from pacs_recover.model import Backup, Fact, Preview, Service
+from pacs_recover.model import Backup, Fact, Preview
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
 from pacs_recover.site import model as site_model
 from pacs_recover.state import State
 from pacs_recover.target import places, trees
-from pacs_recover.target.host import owner_of
-from pacs_recover.text import both_times, count, safe
+from pacs_recover.text import safe
 
 VALID = timedelta(hours=1)
 """How long a plan arms an unattended restore."""
@@ -45,6 +45,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     changes: tuple[str, ...] = ()
     replay: dict[str, Any] | None = None
     """What a restored queue sends again and loses (``formats.replay.NUMBERS``); each None where it is unknown."""
+    anchor: datetime | None = None
+    """The time that the set is meant for: the one asked for, else that of its newest backup."""
     predicted_seconds: float | None = None
     """Until the service answers, by earlier runs and without the waiting for a person; None where unknown."""
     predicted_downtime_seconds: float | None = None
@@ -73,6 +75,7 @@ def make(
     backups: Sequence[Backup],
     state: State,
     since: datetime | None = None,
+    at: datetime | None = None,
     *,
     carry_over: bool = False,
 ) -> Plan:
@@ -88,6 +91,7 @@ def make(
         together = replace(look, restored={name: scratch / name for name in choices})
         for backup in backups:
             comparisons[backup.component] = _compared(backup, scratch, together)
+        disagreements = tuple(agreement.findings(together))
     request = _request(site, live, choices, comparisons, since, carry_over)
     found = (fact for comparison in comparisons.values() for fact in comparison.findings)
     job = Job(look=look, choices=choices, questions=request.questions, open=open_backup, services=services)
@@ -100,11 +104,12 @@ def make(
         steps=steps,
         changes=tuple(change for comparison in comparisons.values() for change in comparison.changes),
         replay=_replay(comparisons),
+        anchor=at or max(backup.taken_at for backup in backups),
         predicted_seconds=pace.predicted(steps, known, carrying),
         predicted_downtime_seconds=pace.predicted_downtime(steps, known, carrying),
         carry_over_seconds=carrying,
         previews=previews,
-        findings=(*host_findings(site, services), *set_findings(backups), *found),
+        findings=(*host_findings(site, services), *set_findings(backups), *disagreements, *found),
         inputs=inputs(site, choices, look),
     )
 
@@ -202,43 +207,6 @@ def _replay(comparisons: Mapping[str, Comparison]) -> dict[str, Any] | None:
 
 def _carrying(comparisons: Mapping[str, Comparison]) -> float | None:
     return next((c.carry_over_seconds for c in comparisons.values() if c.carry_over_seconds is not None), None)
-
-
-def host_findings(site: Site, services: Iterable[Service]) -> tuple[Fact, ...]:
-    """What this host lacks for the restore, each with the command that makes it."""
-    facts = []
-    if os.geteuid() != 0 and not os.access(places.nearest_existing(Path(site.live.config).parent), os.W_OK):
-        facts.append(Fact("rights", "needs root: run it with sudo", "bad"))
-    try:
-        owner_of(site)
-    except RecoverError as error:
-        facts.append(Fact("owner", f"{error.message}: {error.hint}", "bad"))
-    for service in services:
-        state = service.state()
-        if state.activity == "absent":
-            facts.append(
-                Fact("service", f"{service.name} is not installed ({state.detail}): install PACS Bridge", "bad")
-            )
-        elif state.activity == "unknown":
-            proof = (
-                "its health endpoint decides"
-                if site.health
-                else "a restore could never be proven: name a status command or a health URL"
-            )
-            facts.append(Fact("service", f"{service.name}: {state.detail}; {proof}", "warn" if site.health else "bad"))
-    if not site.services:
-        facts.append(Fact("service", "this site controls no service: stop PACS Bridge before, start it after", "warn"))
-    return tuple(facts)
-
-
-def set_findings(backups: Sequence[Backup]) -> tuple[Fact, ...]:
-    """How far apart the backups of a set were taken, and what is odd about their names."""
-    facts = [fact for backup in backups for fact in backup.findings]
-    times = sorted(backup.taken_at for backup in backups)
-    if len(times) > 1 and times[-1] - times[0] > timedelta(days=1):
-        skew = f"{count((times[-1] - times[0]).days, 'day')} apart: {both_times(times[0])} to {both_times(times[-1])}"
-        facts.append(Fact("recovery set", skew, "warn"))
-    return tuple(facts)
 
 
 def inputs(site: Site, choices: Mapping[str, Choice], look: Look) -> dict[str, str]:

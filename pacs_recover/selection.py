@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pacs_recover import catalog
+from pacs_recover import catalog, sets
 from pacs_recover.catalog import Catalog
 from pacs_recover.errors import SourceError, UsageError
 from pacs_recover.jobs import LIVE
@@ -45,17 +45,18 @@ def select(
             f"{', '.join(map(safe, strangers)) or 'two backups of one component'} does not fit",
             "name one for each component",
         )
-    return tuple(chosen.get(name) or _newest(found, name, at) for name in names)
+    rest = sets.at(found, at, [name for name in names if name not in chosen])
+    if rest.missing:
+        raise _none(rest.missing[0], at)
+    chosen |= {backup.component: backup for backup in rest.members}
+    return tuple(chosen[name] for name in names)
 
 
-def _newest(found: Catalog, name: str, at: datetime | None) -> Backup:
-    backup = catalog.newest(found, name, at)
-    if backup is None:
-        before = f" from before {both_times(at)}" if at else ""
-        raise SourceError(
-            f"there is no backup of {name}{before}", "see: pacs-recover catalog (and which source could not be read)"
-        )
-    return backup
+def _none(name: str, at: datetime | None) -> SourceError:
+    before = f" from before {both_times(at)}" if at else ""
+    return SourceError(
+        f"there is no backup of {name}{before}", "see: pacs-recover catalog (and which source could not be read)"
+    )
 
 
 AGO = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|d|w)\w*\s+ago\s*", re.IGNORECASE)

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from pacs_recover import catalog, front, looks, pace, report, rolling_back, site
+from pacs_recover import catalog, findings, front, looks, pace, report, rolling_back, site
 from pacs_recover import plan as plans
 from pacs_recover.catalog import Catalog
 from pacs_recover.components import Comparison, component, read_backup
@@ -97,7 +97,7 @@ class Session:
 
     def needs_root(self) -> bool:
         """Whether this user can look but not restore."""
-        return any(fact.label == "rights" for fact in plans.host_findings(self.site, ()))
+        return any(fact.label == "rights" for fact in findings.host_findings(self.site, ()))
 
     def preview(self, backup: Backup, stopping: Callable[[], bool], amount: Callable[[Amount], None]) -> Preview:
         """Read a backup to its end and say what it is. SourceError; Interrupted where it was told to stop."""

@@ -9,13 +9,14 @@ from typing import Any
 
 import click
 
-from pacs_recover import catalog, front, looks
+from pacs_recover import catalog, front, looks, sets
 from pacs_recover import plan as plans
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, interactive, json_option
 from pacs_recover.cli.follow import end
 from pacs_recover.errors import Interrupted, Refused, UsageError
 from pacs_recover.jobs import LIVE
+from pacs_recover.model import Backup
 from pacs_recover.plan import Plan
 from pacs_recover.selection import moment, select
 from pacs_recover.text import both_times, safe
@@ -81,7 +82,7 @@ def _make(
     carry_over: bool,
 ) -> Plan:
     chosen = select(context.catalog(), components, backups, at)
-    return plans.make(context.site, chosen, context.state, since, carry_over=carry_over)
+    return plans.make(context.site, chosen, context.state, since, at=at, carry_over=carry_over)
 
 
 def print_plan(made: Plan, *, err: bool = False) -> None:
@@ -93,7 +94,7 @@ def print_plan(made: Plan, *, err: bool = False) -> None:
     say("Backups")
     for choice in request.choices:
         backup = choice.backup
-        say(f"{safe(backup.id)}, taken {both_times(backup.taken_at)}; {choice.manifest}", "  ")
+        say(f"{safe(backup.id)}, taken {both_times(backup.taken_at)}{_skew(made, backup)}; {choice.manifest}", "  ")
         output.facts((f for f in made.previews[backup.component].facts if f.state != "ok"), "    ", err=err)
     output.facts(made.findings, err=err)
     say("Steps")
@@ -109,6 +110,14 @@ def print_plan(made: Plan, *, err: bool = False) -> None:
         say(question.details, "  ")
     if made.refusals:
         say("This plan cannot run: put right what is marked BAD, then plan again.")
+
+
+def _skew(made: Plan, backup: Backup) -> str:
+    """How far a backup lies from the time of its set; nothing where it is the set's only one, or just of that time."""
+    off = sets.skew(backup, made.anchor) if made.anchor else 0.0
+    if not off:
+        return ""
+    return f", {output.brief(abs(off))} {'before' if off > 0 else 'after'} the set's time"
 
 
 def _changes(made: Plan) -> list[str]:

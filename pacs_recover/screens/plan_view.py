@@ -97,7 +97,7 @@ def _is_asked(plan: Plan) -> bool:
 
 def _is_of_host(value: str, backups: Sequence[Backup]) -> bool:
     """Whether a finding is not one that the recovery set tells already."""
-    from pacs_recover.plan import set_findings
+    from pacs_recover.findings import set_findings
 
     return value not in {fact.value for fact in set_findings(backups)}
 
