@@ -51,27 +51,28 @@ def _tls(tree: Tree, look: Look) -> Iterator[Fact]:
             places = dict(_places(path, look))
             origin = next((words for words, place in places.items() if _is_there(place)), None)
             if origin is None:
-                yield Fact(section.where, f"{safe(path)} is missing: it is not in {' nor in '.join(places)}", "bad")
+                yield Fact(section.where, f"{safe(path)} is missing: it is not {' nor '.join(places)}", "bad")
             elif path == section.key_path:
                 origins.setdefault(origin, []).append(safe(Path(path).name))
     if "config" in look.restored and origins and not any(entry.endswith(".key") for entry in _names(look, "config")):
-        kept = "; ".join(f"{', '.join(sorted(set(names)))} from {origin}" for origin, names in origins.items())
-        yield Fact("private keys", f"the configuration backup has none, as the guide's; they come: {kept}")
+        kept = "; ".join(f"{', '.join(sorted(set(names)))} {origin}" for origin, names in origins.items())
+        yield Fact("private keys", f"the configuration backup has none, as the guide's: {kept}")
 
 
 def _places(path: str, look: Look) -> Iterator[tuple[str, Path]]:
     """Where a file that the configuration names can come from, in words, the first that has it."""
     certs, config = _inside(path, look, "certs"), _inside(path, look, "config")
     if certs and "certs" in look.restored:
-        yield "the certificate backup", look.restored["certs"] / certificates.TREE / certs
+        yield "in the certificate backup", look.restored["certs"] / certificates.TREE / certs
     elif certs and configuration.has_files(look.live["certs"]):
-        yield "the live certificates", look.live["certs"] / certs
+        yield "among the live certificates", look.live["certs"] / certs
     elif config and "config" in look.restored:
-        yield "the configuration backup", look.restored["config"] / configuration.TREE / config
-    if config and (path.endswith(".key") or "config" not in look.restored):  # keys are kept wherever they lie
-        yield "the live configuration", look.live["config"] / config
+        yield "in the configuration backup", look.restored["config"] / configuration.TREE / config
+    kept = path.endswith(".key") if "config" in look.restored else not certs  # keys are kept wherever they lie
+    if config and kept:
+        yield "in the live configuration", look.live["config"] / config
     if not certs and not config:
-        yield "this host", Path(path)
+        yield "on this host", Path(path)
 
 
 def _inside(path: str, look: Look, component: str) -> str:

@@ -167,6 +167,23 @@ def test_same_time_takes_of_the_others_what_was_newest_then() -> None:
     assert chosen.picked["queue"] == BACKUPS[1]
 
 
+def test_sets_that_belong_together_are_taken_one_after_the_other() -> None:
+    chosen = Choosing.of(CATALOG, ("queue",), {})
+    told = [line.text for line in choosing.below(chosen, "queue")]
+    assert "Sets that belong together: t takes the next" in told
+    taken = chosen.take()
+    assert taken is not None
+    assert taken.anchor == BACKUPS[2].taken_at
+    assert chosen.backups == (BACKUPS[2], BACKUPS[1]), "there were no certificates yet"
+    marked = [
+        line.text for line in choosing.below(chosen, "queue") if line.start == "  • " and "before it" in line.text
+    ]
+    assert marked == ["2026-11-23 01:58 UTC, taken before it: config 0s, queue 24min"]
+    while chosen.taken:
+        chosen.take()
+    assert chosen.picked == {"config": BACKUPS[2], "certs": BACKUPS[4], "queue": BACKUPS[0]}
+
+
 def test_a_set_that_is_days_apart_warns() -> None:
     told = choosing.skew((BACKUPS[0], backup("config", 60, "tar.gz")))
     assert "2 days apart" in told[0].text
