@@ -35,7 +35,7 @@ class ChoosePage(Page):
         Binding(
             "right,l",
             "step(1)",
-            "newer/older",
+            "older",
             key_display="←→",
             id="choose.older",
             tooltip="An older backup of this component",
@@ -43,7 +43,7 @@ class ChoosePage(Page):
         Binding(
             "left,h", "step(-1)", "newer", show=False, id="choose.newer", tooltip="A newer backup of this component"
         ),
-        Binding("t", "take", "next set", id="choose.take", tooltip="The next of the sets that belong together"),
+        Binding("t", "take", "set", id="choose.take", tooltip="The next of the sets that belong together"),
         Binding("s", "align", "align", id="choose.align", tooltip="Of the others, the newest at that time"),
     ]
 

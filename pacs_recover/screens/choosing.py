@@ -126,7 +126,7 @@ def _proposed(choosing: Choosing) -> list[Line]:
     for one in proposed:
         parts = ", ".join(f"{b.component} {short_age(one.skew(b))}" for b in one.members)
         mark = "• " if set(one.members) <= chosen else "  "
-        lines.append(Line(f"{minute(one.anchor)} UTC, taken before it: {parts}", "", f"  {mark}"))
+        lines.append(Line(f"{minute(one.anchor)} UTC: {parts} before", "", f"  {mark}"))
     return lines
 
 

@@ -79,6 +79,7 @@ class PlanPage(Page):
 
     def _made(self, plan: Plan) -> None:
         self._stop_clock()
+        self.say("")
         self.plan = plan
         self.query_one("#plan", Reading).show(view.lines(plan, self.session.read_only), top=True)
         self.refresh_bindings()

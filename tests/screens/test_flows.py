@@ -100,7 +100,7 @@ def test_a_key_plans_again_with_what_only_the_live_queue_has() -> None:
         assert "88 messages arrived since and would be LOST" in frame(pilot.app)
         await press(pilot, "m")
         assert "88 messages only in the live queue would be CARRIED OVER" in frame(pilot.app)
-        assert "adds about 0.3 s of downtime" in frame(pilot.app)
+        assert "adds about 0.3 s of" in frame(pilot.app)
         assert "LOST" not in frame(pilot.app)
         assert "--carry-over" not in notice(pilot)
         await press(pilot, "m")
