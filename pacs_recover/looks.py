@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,12 @@ import msgspec
 
 from pacs_recover import catalog, front, report, sets, site
 from pacs_recover.catalog import Catalog
-from pacs_recover.components import Comparison, Look, component, read_backup
+from pacs_recover.components import Comparison, Look, component, exhaust, read_backup
 from pacs_recover.errors import BadBackup
 from pacs_recover.jobs import live_paths, look_at, opener
 from pacs_recover.journal import is_written, read
-from pacs_recover.model import Backup, Fact, FactState, Preview
-from pacs_recover.plan import Plan, exhaust
+from pacs_recover.model import Amount, Backup, Fact, FactState, Preview
+from pacs_recover.plan import Plan
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
 from pacs_recover.state import JOURNAL, State
@@ -28,15 +29,24 @@ def look(of: Site) -> Look:
     return look_at(of, live_paths(of), services_of(of))
 
 
-def preview(of: Site, backup: Backup, state: State) -> Preview:
-    """Read a backup to its end in private scratch and say what it is; damage is a fact too. SourceError."""
+def preview(
+    of: Site,
+    backup: Backup,
+    state: State,
+    stopping: Callable[[], bool] = lambda: False,
+    amount: Callable[[Amount], None] = lambda _: None,
+) -> Preview:
+    """Read a backup to its end in private scratch and say what it is; damage is a fact too.
+
+    SourceError; Interrupted where it is told to stop.
+    """
     with state.scratch() as scratch:
         into = scratch / "content"
         into.mkdir(mode=0o700)
         part, seeing = component(backup.component), look(of)
         try:
             with opener(of, state.journals(), scratch)(backup) as raw:
-                done = exhaust(read_backup(part, backup, raw, into, seeing))
+                done = exhaust(read_backup(part, backup, raw, into, seeing), stopping, amount)
             seen = part.preview(into, seeing)
         except BadBackup as error:
             return Preview(

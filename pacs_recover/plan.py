@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from pacs_recover import engine, pace
 from pacs_recover.checklist import checklist
-from pacs_recover.components import Comparison, Job, Look, agreement, component, naming, read_backup
+from pacs_recover.components import Comparison, Job, Look, agreement, component, exhaust, naming, read_backup
 from pacs_recover.errors import BadBackup, RecoverError, Refused, UsageError
 from pacs_recover.events import Choice, LivePath, Request, StepLine
 from pacs_recover.findings import host_findings, set_findings
@@ -83,9 +83,9 @@ def make(
     refuse_carrying(backups, carry_over)
     live, services = live_paths(site), services_of(site)
     look = look_at(site, live, services, carry_over=carry_over)
-    open_backup = opener(site, state.journals(), state.path)
     choices, previews, comparisons = {}, {}, {}
     with state.scratch() as scratch:
+        open_backup = opener(site, state.journals(), scratch)
         for backup in backups:
             choices[backup.component], previews[backup.component] = _read(backup, open_backup, scratch, look)
         together = replace(look, restored={name: scratch / name for name in choices})
@@ -148,15 +148,6 @@ def refuse_bad(backup: Backup, preview: Preview) -> None:
         raise BadBackup(
             f"{safe(backup.id)} must not be restored: {'; '.join(bad)}", "choose another: pacs-recover catalog"
         )
-
-
-def exhaust(work: Any) -> Any:
-    """Run a generator to its end and give what it returns."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            return stop.value
 
 
 def _request(
@@ -226,13 +217,14 @@ def inputs(site: Site, choices: Mapping[str, Choice], look: Look) -> dict[str, s
 def inputs_now(saved: Plan, site: Site, state: State) -> dict[str, str]:
     """The same inputs as they are now; each backup is read and hashed again as stored. SourceError."""
     live = live_paths(site)
-    open_backup = opener(site, state.journals(), state.path)
     choices = {}
-    for choice in saved.request.choices:
-        with open_backup(choice.backup) as raw:
-            hashing = Hashing(raw)
-            hashing.drain()
-        choices[choice.backup.component] = msgspec.structs.replace(choice, sha256=hashing.sha256)
+    with state.scratch() as scratch:
+        open_backup = opener(site, state.journals(), scratch)
+        for choice in saved.request.choices:
+            with open_backup(choice.backup) as raw:
+                hashing = Hashing(raw)
+                hashing.drain()
+            choices[choice.backup.component] = msgspec.structs.replace(choice, sha256=hashing.sha256)
     look = look_at(site, live, services_of(site), carry_over=saved.request.carry_over)
     return inputs(site, choices, look)
 
