@@ -11,7 +11,7 @@ import msgspec
 
 from pacs_recover import catalog, front, report, site
 from pacs_recover.catalog import Catalog
-from pacs_recover.components import Comparison, Look, component, read_backup
+from pacs_recover.components import Comparison, Look, component, judge, read_backup
 from pacs_recover.errors import BadBackup
 from pacs_recover.jobs import live_paths, look_at, opener
 from pacs_recover.journal import is_written, read
@@ -37,7 +37,7 @@ def preview(of: Site, backup: Backup, state: State) -> Preview:
         try:
             with opener(of, state.journals(), scratch)(backup) as raw:
                 done = exhaust(read_backup(part, backup, raw, into, seeing))
-            seen = part.preview(into, seeing)
+            seen = judge(part, backup, done, into, seeing)
         except BadBackup as error:
             return Preview(
                 (Fact("damaged", f"{error.message} ({error.hint})" if error.hint else error.message, "bad"),)

@@ -48,6 +48,8 @@ class Backup(Struct, frozen=True, kw_only=True):
     readable: bool = True
     verified: str | None = None
     """When it was last proven by a restore or a verification (RFC 3339); None is never."""
+    recorded: str = ""
+    """What holds its hash, in the source's own terms: the key of a manifest beside it, a commit; empty for nothing."""
     current: bool = True
     """Not a version that was deleted or overwritten and that its bucket still keeps: that is restored only by name."""
     findings: tuple[Fact, ...] = ()

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from pacs_recover import engine
 from pacs_recover.checklist import checklist
-from pacs_recover.components import Comparison, Job, Look, component, naming, read_backup
+from pacs_recover.components import Comparison, Job, Look, component, judge, naming, read_backup
 from pacs_recover.errors import BadBackup, RecoverError, Refused
 from pacs_recover.events import Choice, LivePath, Request, StepLine
 from pacs_recover.formats.streams import Hashing
@@ -90,11 +90,9 @@ def _read(backup: Backup, open_backup: Any, scratch: Path, look: Look) -> tuple[
     content.mkdir(mode=0o700)
     with open_backup(backup) as raw:
         read = exhaust(read_backup(part, backup, raw, content, look))
-    choice = Choice(backup=backup, sha256=read.sha256, bytes=read.content)
-    with naming(backup, look):
-        preview = part.preview(content, look)
-        refuse_bad(backup, preview)
-    return choice, preview
+    preview = judge(part, backup, read, content, look)
+    refuse_bad(backup, preview)
+    return Choice(backup=backup, sha256=read.sha256, bytes=read.content, manifest=read.record.said), preview
 
 
 def _compared(backup: Backup, scratch: Path, look: Look) -> Comparison:

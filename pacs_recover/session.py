@@ -18,7 +18,7 @@ import msgspec
 from pacs_recover import catalog, front, looks, report, rolling_back, site
 from pacs_recover import plan as plans
 from pacs_recover.catalog import Catalog
-from pacs_recover.components import Comparison, component, read_backup
+from pacs_recover.components import Comparison, component, judge, read_backup
 from pacs_recover.errors import BadBackup, Interrupted, RecoverError, Refused, SourceError, UsageError
 from pacs_recover.events import Request
 from pacs_recover.front import Following
@@ -111,7 +111,7 @@ class Session:
             try:
                 with opener(self.site, self.state.journals(), scratch)(backup) as raw:
                     done = _exhaust(read_backup(part, backup, raw, into, look), stopping, amount)
-                seen = part.preview(into, look)
+                seen = judge(part, backup, done, into, look)
             except BadBackup as error:
                 why = f"{error.message} ({error.hint})" if error.hint else error.message
                 return Preview((Fact("damaged", why, "bad"),))

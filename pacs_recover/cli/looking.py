@@ -53,6 +53,7 @@ def _print_catalog(backups: tuple[Backup, ...]) -> None:
 def _row(backup: Backup, now: datetime) -> tuple[str, ...]:
     notes = [fact.value for fact in backup.findings]
     notes += ["encrypted"] if backup.encrypted else []
+    notes += ["hash recorded"] if backup.recorded else []
     notes += [] if backup.readable else ["CANNOT BE READ"]
     old = output.brief((now - backup.taken_at).total_seconds())
     taken, stored = backup.taken_at.strftime("%Y-%m-%d %H:%M"), size(backup.size).replace("Bytes", "B")

@@ -46,7 +46,7 @@ def notes(backup: Backup) -> str:
         return "ODD"
     if backup.source == "aside":
         return "aside"
-    return "enc" if backup.encrypted else ""
+    return " ".join(word for word, holds in (("enc", backup.encrypted), ("hash", backup.recorded)) if holds)
 
 
 def short_size(amount: int | None) -> str:
@@ -68,7 +68,8 @@ def matching(backups: Sequence[Backup], words: str) -> list[Backup]:
 
 
 def _searched(backup: Backup) -> str:
-    flags = ("encrypted " if backup.encrypted else "") + ("odd" if backup.findings else "")
+    flags = ("encrypted " if backup.encrypted else "") + ("odd " if backup.findings else "")
+    flags += "hash recorded" if backup.recorded else ""
     return f"{backup.id} {minute(backup.taken_at)} {backup.key} {flags}".lower()
 
 
@@ -101,6 +102,7 @@ def described(backup: Backup) -> str:
     """Size, encryption and place, in words."""
     parts = [size(backup.size), backup.format or "no wrapping", f"from {safe(backup.source)}"]
     parts += [f"storage class {safe(backup.storage_class)}"] if backup.storage_class else []
+    parts += ["its hash recorded"] if backup.recorded else []
     parts += [f"verified {safe(backup.verified)}"] if backup.verified else []
     parts += [] if backup.readable else ["cannot be read now"]
     return ", ".join(parts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pacs_recover.events import StepLine
+from pacs_recover.events import Choice, StepLine
 from pacs_recover.model import Backup
 from pacs_recover.plan import Plan
 from pacs_recover.screens.choosing import skew
@@ -32,7 +32,7 @@ def lines(plan: Plan, pace: Mapping[str, float], read_only: bool) -> list[Line]:
         Line(""),
         *_risk(plan),
         title("Recovery set"),
-        *(Line(f"{safe(b.id)}  {both_times(b.taken_at)}", "", "  • ") for b in backups),
+        *(_choice(choice) for choice in request.choices),
         *(Line(line.text, line.look, f"  {line.start}") for line in skew(backups)),
         *(
             stated(fact.state, f"{fact.label}: {fact.value}")
@@ -50,6 +50,10 @@ def lines(plan: Plan, pace: Mapping[str, float], read_only: bool) -> list[Line]:
         title("What lives now is kept"),
         Line("set aside beside it, listed in the catalog as aside; the run can be rolled back afterwards", "", "  "),
     ]
+
+
+def _choice(choice: Choice) -> Line:
+    return Line(f"{safe(choice.backup.id)}  {both_times(choice.backup.taken_at)}; {choice.manifest}", "", "  • ")
 
 
 def _may_it(plan: Plan, read_only: bool) -> list[Line]:

@@ -32,6 +32,7 @@ class AsideSource:
 
     name = "aside"
     kind = "aside"
+    proof = "no recorded hash: it is what lived here"
 
     def __init__(self, journals: Iterable[Path]) -> None:
         self.journals = tuple(journals)
