@@ -86,7 +86,7 @@ def test_keys_of_a_later_version_are_passed_over() -> None:
             "certificates": [
                 {"file": "a", "not_before": "0001-01-01T00:00:00+14:00", "not_after": "2026-01-01T00:00:00Z"}
             ]
-        },  # noqa: E501
+        },
     ],
 )
 def test_a_manifest_with_a_value_that_cannot_be_is_a_finding(values: dict[str, Any]) -> None:
