@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from msgspec import Struct
+from msgspec import DecodeError, Struct
 
 FactState = Literal["ok", "warn", "bad"]
 StepKind = Literal["do", "check", "ask"]
@@ -17,6 +17,9 @@ Phase = Literal["", "down", "up", "soak", "after"]
 ``after`` is what is told once the restored site was proven.
 """
 Activity = Literal["active", "starting", "stopped", "failed", "absent", "unknown"]
+
+UNDECODABLE = (DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are no JSON of the wanted type."""
 
 COMPONENTS = ("config", "certs", "queue", "logs")
 """Every restorable part, in the order in which a full restore prepares them."""

@@ -22,7 +22,7 @@ from pacs_recover.errors import BadBackup, RecoverError, Refused
 from pacs_recover.events import Choice, LivePath, Request, StepLine
 from pacs_recover.formats.streams import Hashing
 from pacs_recover.jobs import live_paths, look_at, opener
-from pacs_recover.model import Backup, Fact, Preview, Service
+from pacs_recover.model import UNDECODABLE, Backup, Fact, Preview, Service
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
 from pacs_recover.site import model as site_model
@@ -270,8 +270,8 @@ def load(plan_id: str, state: State, now: datetime | None = None) -> Plan:
         raise Refused(f"there is no plan {safe(plan_id)}: a plan arms one restore, within an hour", again)
     try:
         plan = msgspec.json.decode(path.read_bytes(), type=Plan)
-    except (OSError, msgspec.DecodeError) as error:
-        raise Refused(f"the plan {safe(plan_id)} cannot be read: {error}", again) from error
+    except (OSError, *UNDECODABLE) as error:
+        raise Refused(f"the plan {safe(plan_id)} cannot be read: {safe(error)}", again) from error
     if (now or datetime.now(UTC)) - plan.made_at > VALID:
         raise Refused(f"the plan {plan_id} was made more than an hour ago", again)
     return plan

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from pacs_recover.errors import BadBackup
 from pacs_recover.formats.streams import Hashing, Reader
-from pacs_recover.model import Fact
+from pacs_recover.model import UNDECODABLE, Fact
 from pacs_recover.text import count, safe, stamp
 
 ENDS = (".manifest.json", ".sha256")
@@ -143,7 +143,7 @@ def _decoded(data: bytes) -> Manifest:
         found = msgspec.json.decode(data, type=Manifest)
         for one in found.certificates or ():  # a moment at the end of all calendars may have none in UTC
             stamp(one.not_before), stamp(one.not_after)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+    except (*UNDECODABLE, OverflowError) as error:
         raise BadBackup(f"it is no manifest of this version ({safe(error, 120)})") from None
     return found
 

@@ -79,7 +79,7 @@ def _kept(effect: Effect, ids: names.Ids) -> Iterator[Backup | Problem]:
     try:
         inverse = msgspec.convert(effect.args, BringBack)
     except msgspec.ValidationError as error:
-        yield Problem(f"effect {effect.n}", f"not one this version knows: {error}", LOOK)
+        yield Problem(f"effect {effect.n}", f"not one this version knows: {safe(error)}", LOOK)
         return
     slots: list[_Slot] = []
     problem = None
