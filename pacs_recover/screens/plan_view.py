@@ -32,7 +32,8 @@ def lines(plan: Plan, pace: Mapping[str, float], read_only: bool) -> list[Line]:
         Line(""),
         *_risk(plan),
         title("Recovery set"),
-        *(_choice(choice) for choice in request.choices),
+        *(Line(f"{safe(b.id)}  {both_times(b.taken_at)}", "", "  • ") for b in backups),
+        *_records(request.choices),
         *(Line(line.text, line.look, f"  {line.start}") for line in skew(backups)),
         *(
             stated(fact.state, f"{fact.label}: {fact.value}")
@@ -52,8 +53,12 @@ def lines(plan: Plan, pace: Mapping[str, float], read_only: bool) -> list[Line]:
     ]
 
 
-def _choice(choice: Choice) -> Line:
-    return Line(f"{safe(choice.backup.id)}  {both_times(choice.backup.taken_at)}; {choice.manifest}", "", "  • ")
+def _records(choices: Sequence[Choice]) -> list[Line]:
+    """What the bytes were held against, once for all of which it is true."""
+    of: dict[str, list[str]] = {}
+    for choice in choices:
+        of.setdefault(choice.manifest, []).append(choice.backup.component)
+    return [Line(f"{', '.join(names)}: {said}", "", "    ") for said, names in of.items()]
 
 
 def _may_it(plan: Plan, read_only: bool) -> list[Line]:
