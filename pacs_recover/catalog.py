@@ -266,6 +266,7 @@ def backup_json(backup: Backup) -> dict[str, Any]:
         "storage_class": backup.storage_class,
         "readable": backup.readable,
         "current": backup.current,
+        "recorded": bool(backup.recorded),
         "verified": backup.verified,
         "findings": [{"label": fact.label, "value": fact.value, "state": fact.state} for fact in backup.findings],
     }
