@@ -225,15 +225,10 @@ def _nothing(catalog: Catalog, text: str, component: str | None) -> SourceError:
 
 def newest(catalog: Catalog, component: str, at: datetime | None = None) -> Backup | None:
     """The latest readable backup of a component at or before a time; none set aside, superseded or from the future."""
-    latest = min(at or datetime.max.replace(tzinfo=UTC), datetime.now(UTC) + SKEW)
     fitting = (
         backup
         for backup in catalog.backups
-        if backup.component == component
-        and backup.readable
-        and backup.current
-        and backup.source != AsideSource.name
-        and backup.taken_at <= latest
+        if backup.component == component and is_usable(backup) and (at is None or backup.taken_at <= at)
     )
     return next(fitting, None)
 
@@ -242,6 +237,12 @@ def mark(backup: Backup) -> str:
     """The word for the one thing to know of an entry before it is opened; empty where there is none."""
     labels = {fact.label for fact in backup.findings}
     return next((word for label, word in MARKS.items() if label in labels), "" if backup.readable else "UNREAD")
+
+
+def is_usable(backup: Backup) -> bool:
+    """Whether it may be chosen without being named: readable, not set aside, superseded or from the future."""
+    late = datetime.now(UTC) + SKEW
+    return backup.readable and backup.current and backup.source != AsideSource.name and backup.taken_at <= late
 
 
 def to_json(catalog: Catalog) -> dict[str, Any]:

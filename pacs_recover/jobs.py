@@ -46,9 +46,14 @@ def environment(services: Iterable[Service]) -> dict[str, str] | None:
     return found
 
 
-def look_at(site: Site, live: Iterable[LivePath], services: Iterable[Service]) -> Look:
+def look_at(site: Site, live: Iterable[LivePath], services: Iterable[Service], *, carry_over: bool = False) -> Look:
     """What components judge content with."""
-    return Look(site=site, environment=environment(services), live={path.component: Path(path.real) for path in live})
+    return Look(
+        site=site,
+        environment=environment(services),
+        live={path.component: Path(path.real) for path in live},
+        carry_over=carry_over,
+    )
 
 
 def prober(site: Site) -> Callable[[], Health] | None:
@@ -71,7 +76,7 @@ def open_job(request: Request, journal: Journal, journals: Iterable[Path] = ()) 
     services = services_of(site)
     control = Control(site, services, journal, prober(site))
     return Job(
-        look=look_at(site, request.live, services),
+        look=look_at(site, request.live, services, carry_over=request.carry_over),
         choices={choice.backup.component: choice for choice in request.choices},
         questions=request.questions,
         open=opener(site, journals, journal.path.parent),

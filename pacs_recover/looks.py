@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from pacs_recover import catalog, front, report, site
+from pacs_recover import catalog, front, report, sets, site
 from pacs_recover.catalog import Catalog
 from pacs_recover.components import Comparison, Look, component, exhaust, read_backup
 from pacs_recover.errors import BadBackup, SourceError
@@ -95,7 +95,13 @@ def plan_json(made: Plan) -> dict[str, Any]:
         for step in made.steps
     ]
     backups = [
-        {**catalog.backup_json(c.backup), "sha256": c.sha256, "content_bytes": c.bytes, "manifest": c.manifest}
+        {
+            **catalog.backup_json(c.backup),
+            "sha256": c.sha256,
+            "content_bytes": c.bytes,
+            "manifest": c.manifest,
+            "skew_seconds": sets.skew(c.backup, made.anchor) if made.anchor else None,
+        }
         for c in request.choices
     ]
     return {
@@ -104,9 +110,12 @@ def plan_json(made: Plan) -> dict[str, Any]:
         "components": list(request.components),
         "target": request.host,
         "site": request.site["name"],
+        "anchor": stamp(made.anchor) if made.anchor else None,
         "rto_seconds": request.rto_seconds,
-        "predicted_seconds": None,
-        "predicted_downtime_seconds": None,
+        "predicted_seconds": _rounded(made.predicted_seconds),
+        "predicted_downtime_seconds": _rounded(made.predicted_downtime_seconds),
+        "carry_over": request.carry_over,
+        "carry_over_seconds": _rounded(made.carry_over_seconds),
         "backups": backups,
         "steps": steps,
         "changes": list(made.changes),
@@ -114,6 +123,10 @@ def plan_json(made: Plan) -> dict[str, Any]:
         "questions": [{"title": q.title, "details": q.details} for q in request.questions],
         "findings": [{"label": f.label, "value": f.value, "state": f.state} for f in made.findings],
     }
+
+
+def _rounded(predicted: float | None) -> float | None:
+    return None if predicted is None else round(predicted, 1)
 
 
 def run_summary(run: Path) -> dict[str, Any]:
@@ -167,6 +180,6 @@ def check_site(option: Path | None) -> tuple[list[Any], tuple[Fact, ...]]:
     if problems:
         return problems, ()
     loaded = found.load()
-    from pacs_recover.plan import host_findings
+    from pacs_recover.findings import host_findings
 
     return [], (*site.environment_facts(loaded), *host_findings(loaded, services_of(loaded)))
