@@ -26,6 +26,8 @@ PATIENCE = 10.0
 """Seconds without a new entry after which a source is not waited for: a dead share never answers at all."""
 LONGEST = 60.0
 """Seconds after which a source is not waited for whatever it gives."""
+WATCHED = 600.0
+"""The same where a person sees what it gives meanwhile."""
 EVERY = 1.0
 """Seconds between two looks at what a source has given so far."""
 CANDIDATES = 10
@@ -48,7 +50,7 @@ class SourceState(Struct, frozen=True):
 Partly = Callable[["Catalog"], None]
 """Is told of what has been read so far: at most once in ``EVERY`` seconds, more and more seldom."""
 ANSWERS = {
-    "s3": "does the server answer, and is no firewall between? a large bucket may need longer: read this source alone",
+    "s3": "does the server answer, and is no firewall between? a large bucket needs longer: narrow the source's prefix",
     "git": "does the host of the repository answer?",
 }
 """What to look at where a source is not read to its end in time, by its kind."""
@@ -223,15 +225,10 @@ def _nothing(catalog: Catalog, text: str, component: str | None) -> SourceError:
 
 def newest(catalog: Catalog, component: str, at: datetime | None = None) -> Backup | None:
     """The latest readable backup of a component at or before a time; none set aside, superseded or from the future."""
-    latest = min(at or datetime.max.replace(tzinfo=UTC), datetime.now(UTC) + SKEW)
     fitting = (
         backup
         for backup in catalog.backups
-        if backup.component == component
-        and backup.readable
-        and backup.current
-        and backup.source != AsideSource.name
-        and backup.taken_at <= latest
+        if backup.component == component and is_usable(backup) and (at is None or backup.taken_at <= at)
     )
     return next(fitting, None)
 
@@ -240,6 +237,12 @@ def mark(backup: Backup) -> str:
     """The word for the one thing to know of an entry before it is opened; empty where there is none."""
     labels = {fact.label for fact in backup.findings}
     return next((word for label, word in MARKS.items() if label in labels), "" if backup.readable else "UNREAD")
+
+
+def is_usable(backup: Backup) -> bool:
+    """Whether it may be chosen without being named: readable, not set aside, superseded or from the future."""
+    late = datetime.now(UTC) + SKEW
+    return backup.readable and backup.current and backup.source != AsideSource.name and backup.taken_at <= late
 
 
 def to_json(catalog: Catalog) -> dict[str, Any]:
@@ -265,6 +268,7 @@ def backup_json(backup: Backup) -> dict[str, Any]:
         "storage_class": backup.storage_class,
         "readable": backup.readable,
         "current": backup.current,
+        "recorded": bool(backup.recorded),
         "verified": backup.verified,
         "findings": [{"label": fact.label, "value": fact.value, "state": fact.state} for fact in backup.findings],
     }

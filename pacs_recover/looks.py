@@ -10,14 +10,14 @@ from typing import Any
 
 import msgspec
 
-from pacs_recover import catalog, front, report, site
+from pacs_recover import catalog, front, report, sets, site
 from pacs_recover.catalog import Catalog
-from pacs_recover.components import Comparison, Look, component, exhaust, read_backup
+from pacs_recover.components import Comparison, Look, component, exhaust, judge, read_backup
 from pacs_recover.errors import BadBackup, SourceError
 from pacs_recover.jobs import live_paths, look_at, opener, source_of
 from pacs_recover.journal import is_written, read
 from pacs_recover.model import Amount, Backup, Fact, FactState, Preview
-from pacs_recover.plan import Plan
+from pacs_recover.plan import Plan, refuse_bad
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
 from pacs_recover.sources import Archive
@@ -48,7 +48,7 @@ def preview(
         try:
             with opener(of, state.journals(), scratch)(backup) as raw:
                 done = exhaust(read_backup(part, backup, raw, into, seeing), stopping, amount)
-            seen = part.preview(into, seeing)
+            seen = judge(part, backup, done, into, seeing)
         except BadBackup as error:
             why = f"{error.message} ({error.hint})" if error.hint else error.message
             return Preview((*told(of, backup, state), Fact("damaged", why, "bad")))
@@ -75,7 +75,8 @@ def compare(of: Site, backup: Backup, state: State) -> Comparison:
         spare.mkdir(mode=0o700)
         part, seeing = component(backup.component), look(of)
         with opener(of, state.journals(), scratch)(backup) as raw:
-            exhaust(read_backup(part, backup, raw, into, seeing))
+            done = exhaust(read_backup(part, backup, raw, into, seeing))
+        refuse_bad(backup, judge(part, backup, done, into, seeing))
         return part.compare(into, seeing, spare)
 
 
@@ -95,7 +96,13 @@ def plan_json(made: Plan) -> dict[str, Any]:
         for step in made.steps
     ]
     backups = [
-        {**catalog.backup_json(c.backup), "sha256": c.sha256, "content_bytes": c.bytes, "manifest": c.manifest}
+        {
+            **catalog.backup_json(c.backup),
+            "sha256": c.sha256,
+            "content_bytes": c.bytes,
+            "manifest": c.manifest,
+            "skew_seconds": sets.skew(c.backup, made.anchor) if made.anchor else None,
+        }
         for c in request.choices
     ]
     return {
@@ -104,9 +111,12 @@ def plan_json(made: Plan) -> dict[str, Any]:
         "components": list(request.components),
         "target": request.host,
         "site": request.site["name"],
+        "anchor": stamp(made.anchor) if made.anchor else None,
         "rto_seconds": request.rto_seconds,
-        "predicted_seconds": None,
-        "predicted_downtime_seconds": None,
+        "predicted_seconds": _rounded(made.predicted_seconds),
+        "predicted_downtime_seconds": _rounded(made.predicted_downtime_seconds),
+        "carry_over": request.carry_over,
+        "carry_over_seconds": _rounded(made.carry_over_seconds),
         "backups": backups,
         "steps": steps,
         "changes": list(made.changes),
@@ -114,6 +124,10 @@ def plan_json(made: Plan) -> dict[str, Any]:
         "questions": [{"title": q.title, "details": q.details} for q in request.questions],
         "findings": [{"label": f.label, "value": f.value, "state": f.state} for f in made.findings],
     }
+
+
+def _rounded(predicted: float | None) -> float | None:
+    return None if predicted is None else round(predicted, 1)
 
 
 def run_summary(run: Path) -> dict[str, Any]:
@@ -167,6 +181,6 @@ def check_site(option: Path | None) -> tuple[list[Any], tuple[Fact, ...]]:
     if problems:
         return problems, ()
     loaded = found.load()
-    from pacs_recover.plan import host_findings
+    from pacs_recover.findings import host_findings
 
     return [], (*site.environment_facts(loaded), *host_findings(loaded, services_of(loaded)))

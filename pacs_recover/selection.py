@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pacs_recover import catalog
+from pacs_recover import catalog, sets
 from pacs_recover.catalog import Catalog, SourceState
 from pacs_recover.errors import SourceError, UsageError
 from pacs_recover.jobs import LIVE
@@ -45,23 +45,24 @@ def select(
             f"{', '.join(map(safe, strangers)) or 'two backups of one component'} does not fit",
             "name one for each component",
         )
-    return tuple(chosen.get(name) or _newest(found, name, at) for name in names)
+    rest = sets.at(found, at, [name for name in names if name not in chosen])
+    if rest.missing:
+        raise _none(found, rest.missing[0], at)
+    chosen |= {backup.component: backup for backup in rest.members}
+    return tuple(chosen[name] for name in names)
 
 
-def _newest(found: Catalog, name: str, at: datetime | None) -> Backup:
-    backup = catalog.newest(found, name, at)
-    if backup is None:
-        before = f" from before {both_times(at)}" if at else ""
-        if cold := _archived(found, name, at):
-            raise SourceError(
-                f"there is no backup of {name}{before} that can be read now; the newest is archived: {safe(cold.id)}",
-                f"pacs-recover thaw {safe(cold.id)}",
-            )
-        unread = "; ".join(f"{state.name} could not be read: {state.error}" for state in found.sources if not state.ok)
-        raise SourceError(
-            f"there is no backup of {name}{before}{f' ({unread})' if unread else ''}", "see: pacs-recover catalog"
+def _none(found: Catalog, name: str, at: datetime | None) -> SourceError:
+    before = f" from before {both_times(at)}" if at else ""
+    if cold := _archived(found, name, at):
+        return SourceError(
+            f"there is no backup of {name}{before} that can be read now; the newest is archived: {safe(cold.id)}",
+            f"pacs-recover thaw {safe(cold.id)}",
         )
-    return backup
+    unread = "; ".join(f"{state.name} could not be read: {state.error}" for state in found.sources if not state.ok)
+    return SourceError(
+        f"there is no backup of {name}{before}{f' ({unread})' if unread else ''}", "see: pacs-recover catalog"
+    )
 
 
 def _archived(found: Catalog, name: str, at: datetime | None) -> Backup | None:

@@ -175,13 +175,13 @@ class Console(App[int], inherit_bindings=False):
     def _read(self, source: Source) -> None:
         grown, done = (partial(self._hear, hear, source.name) for hear in (self.gathered.grow, self.gathered.add))
 
-        def work(task: Task) -> Catalog:
-            return self.session.read(source, partial(self.background.tell, task, grown))
-
         def failed(error: RecoverError) -> None:
             self._hear(self.gathered.fail, source.name, source.kind, error.message, error.hint)
 
-        self.background.start(f"source {source.name}", work, done, failed)
+        def read(task: Task) -> Catalog:
+            return self.session.read(source, partial(self.background.tell, task, grown))
+
+        self.background.start(f"source {source.name}", read, done, failed)
 
     def _hear(self, hear: Callable[..., None], *told: Any) -> None:
         """A source answered, as far as it goes."""
@@ -221,12 +221,6 @@ class Console(App[int], inherit_bindings=False):
         from pacs_recover.screens.choose import ChoosePage
 
         self.push_screen(ChoosePage(names, backups or {}))
-
-    def show_thaw(self, backup: Backup) -> None:
-        """What having an archived backup made readable would take."""
-        from pacs_recover.screens.thaw import ThawPage
-
-        self.push_screen(ThawPage(backup))
 
     def show_plan(self, backups: Iterable[Backup]) -> None:
         """Make and show a plan."""

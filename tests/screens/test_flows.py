@@ -118,6 +118,21 @@ def test_keys_typed_in_one_burst_reach_the_input_line_and_nothing_else() -> None
     drive(Acted(), flow)
 
 
+def test_a_key_plans_again_with_what_only_the_live_queue_has() -> None:
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "f", "enter")
+        assert "88 messages arrived since and would be LOST" in frame(pilot.app)
+        await press(pilot, "m")
+        assert "88 messages only in the live queue would be CARRIED OVER" in frame(pilot.app)
+        assert "adds about 0.3 s of" in frame(pilot.app)
+        assert "LOST" not in frame(pilot.app)
+        assert "--carry-over" not in notice(pilot)
+        await press(pilot, "m")
+        assert "CARRIED OVER" not in frame(pilot.app)
+
+    drive(Acted(), flow)
+
+
 def test_help_is_left_by_the_key_that_opened_it() -> None:
     async def flow(pilot: Pilot[Any]) -> None:
         await press(pilot, "c", "question_mark")
@@ -447,7 +462,7 @@ def test_a_fault_of_ours_is_told_in_words_and_its_traceback_is_in_a_file(
 ) -> None:
     session = Acted()
     session.state.path = tmp_path
-    monkeypatch.setattr(session, "plan", lambda _: 1 / 0)
+    monkeypatch.setattr(session, "plan", lambda *_, **__: 1 / 0)
 
     async def flow(pilot: Pilot[Any]) -> None:
         await press(pilot, "f", "enter")

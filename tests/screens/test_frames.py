@@ -96,6 +96,7 @@ MAIN: dict[str, tuple[Callable[[], Acted], tuple[str, ...]]] = {
     "thaw": (bucket, ("c", "down", "t")),
     "choose": (Acted, ("f",)),
     "plan": (Acted, ("f", "enter")),
+    "plan-carry": (Acted, ("f", "enter", "m")),
     "arming": (Acted, ("f", "enter", "a", "r", "a", "d")),
     "help": (Acted, ("question_mark",)),
     "commands": (Acted, ("ctrl+p",)),
