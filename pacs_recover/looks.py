@@ -111,7 +111,7 @@ def plan_json(made: Plan) -> dict[str, Any]:
         "components": list(request.components),
         "target": request.host,
         "site": request.site["name"],
-        "anchor": stamp(made.anchor) if made.anchor else None,
+        "anchor": sets.exact(made.anchor) if made.anchor else None,
         "rto_seconds": request.rto_seconds,
         "predicted_seconds": _rounded(made.predicted_seconds),
         "predicted_downtime_seconds": _rounded(made.predicted_downtime_seconds),

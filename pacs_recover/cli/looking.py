@@ -66,7 +66,8 @@ def _show_sets(found: Catalog, as_json: bool) -> None:
         every = {"sets": [sets.to_json(one) for one in proposed], "sources": catalog.to_json(found)["sources"]}
         return output.document(every)
     for one in proposed:
-        output.paragraph(f"{both_times(one.anchor)}, within {output.brief(one.spread)} of each other")
+        apart = output.brief(one.spread)
+        output.paragraph(f"{sets.exact(one.anchor)} ({output.local(one.anchor)} here), within {apart} of each other")
         for backup in one.members:
             output.paragraph(f"{safe(backup.id)}, {output.brief(one.skew(backup))} before", "  • ")
         for name in one.missing:
