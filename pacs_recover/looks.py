@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
 from pacs_recover import catalog, front, report, site
 from pacs_recover.catalog import Catalog
-from pacs_recover.components import Comparison, Look, component, read_backup
+from pacs_recover.components import Comparison, Look, Read, component, reached, read_backup
 from pacs_recover.errors import BadBackup
 from pacs_recover.jobs import live_paths, look_at, opener
 from pacs_recover.journal import is_written, read
@@ -20,7 +20,7 @@ from pacs_recover.plan import Plan, exhaust
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
 from pacs_recover.state import JOURNAL, State
-from pacs_recover.text import age, both_times, seconds, stamp
+from pacs_recover.text import age, both_times, precise, seconds, stamp
 
 
 def look(of: Site) -> Look:
@@ -37,13 +37,19 @@ def preview(of: Site, backup: Backup, state: State) -> Preview:
         try:
             with opener(of, state.journals(), scratch)(backup) as raw:
                 done = exhaust(read_backup(part, backup, raw, into, seeing))
+                whole = read_whole(done, raw)
             seen = part.preview(into, seeing)
         except BadBackup as error:
             return Preview(
                 (Fact("damaged", f"{error.message} ({error.hint})" if error.hint else error.message, "bad"),)
             )
-    read_to_end = Fact("read to its end", f"{done.content:,} bytes unpacked, SHA-256 {done.sha256[:16]}")
-    return msgspec.structs.replace(seen, facts=(read_to_end, *seen.facts))
+    return msgspec.structs.replace(seen, facts=(*whole, *seen.facts))
+
+
+def read_whole(done: Read, raw: BinaryIO) -> tuple[Fact, ...]:
+    """That a backup was read to its end, and which point in time it came to."""
+    facts = (Fact("read to its end", f"{done.content:,} bytes unpacked, SHA-256 {done.sha256[:16]}"),)
+    return (*facts, Fact("point in time", reached(raw))) if reached(raw) else facts
 
 
 def compare(of: Site, backup: Backup, state: State) -> Comparison:
@@ -75,11 +81,13 @@ def plan_json(made: Plan) -> dict[str, Any]:
     ]
     backups = [
         {**catalog.backup_json(c.backup), "sha256": c.sha256, "content_bytes": c.bytes, "manifest": c.manifest}
+        | {"reached": c.reached}
         for c in request.choices
     ]
     return {
         "plan_id": made.plan_id,
         "made_at": stamp(made.made_at),
+        "asked_at": precise(request.at) if request.at else None,
         "components": list(request.components),
         "target": request.host,
         "site": request.site["name"],

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from pacs_recover import engine
 from pacs_recover.checklist import checklist
-from pacs_recover.components import Comparison, Job, Look, component, naming, read_backup
+from pacs_recover.components import Comparison, Job, Look, component, naming, reached, read_backup
 from pacs_recover.errors import BadBackup, RecoverError, Refused
 from pacs_recover.events import Choice, LivePath, Request, StepLine
 from pacs_recover.formats.streams import Hashing
@@ -57,19 +57,21 @@ class Plan(Struct, frozen=True, kw_only=True):
         return tuple(fact for fact in self.findings if fact.state == "bad")
 
 
-def make(site: Site, backups: Sequence[Backup], state: State, since: datetime | None = None) -> Plan:
+def make(
+    site: Site, backups: Sequence[Backup], state: State, since: datetime | None = None, at: datetime | None = None
+) -> Plan:
     """Read every backup to its end, judge it, compare it with what lives. BadBackup, SourceError, RecoverError."""
     live, services = live_paths(site), services_of(site)
     look = look_at(site, live, services)
-    open_backup = opener(site, state.journals(), state.path)
     choices, previews, comparisons = {}, {}, {}
     with state.scratch() as scratch:
+        open_backup = opener(site, state.journals(), scratch)
         for backup in backups:
             choices[backup.component], previews[backup.component] = _read(backup, open_backup, scratch, look)
         together = replace(look, restored={name: scratch / name for name in choices})
         for backup in backups:
             comparisons[backup.component] = _compared(backup, scratch, together)
-    request = _request(site, live, choices, comparisons, since)
+    request = _request(site, live, choices, comparisons, since, at)
     job = Job(look=look, choices=choices, questions=request.questions, open=open_backup, services=services)
     return Plan(
         plan_id=request.plan_id,
@@ -90,7 +92,7 @@ def _read(backup: Backup, open_backup: Any, scratch: Path, look: Look) -> tuple[
     content.mkdir(mode=0o700)
     with open_backup(backup) as raw:
         read = exhaust(read_backup(part, backup, raw, content, look))
-    choice = Choice(backup=backup, sha256=read.sha256, bytes=read.content)
+        choice = Choice(backup=backup, sha256=read.sha256, bytes=read.content, reached=reached(raw))
     with naming(backup, look):
         preview = part.preview(content, look)
         refuse_bad(backup, preview)
@@ -129,6 +131,7 @@ def _request(
     choices: Mapping[str, Choice],
     comparisons: Mapping[str, Comparison],
     since: datetime | None,
+    at: datetime | None,
 ) -> Request:
     return Request(
         run="",
@@ -142,6 +145,7 @@ def _request(
         operator=operator(),
         host=socket.gethostname(),
         since=since,
+        at=at,
     )
 
 
@@ -220,13 +224,14 @@ def inputs(site: Site, choices: Mapping[str, Choice], look: Look) -> dict[str, s
 def inputs_now(saved: Plan, site: Site, state: State) -> dict[str, str]:
     """The same inputs as they are now; each backup is read and hashed again as stored. SourceError."""
     live = live_paths(site)
-    open_backup = opener(site, state.journals(), state.path)
     choices = {}
-    for choice in saved.request.choices:
-        with open_backup(choice.backup) as raw:
-            hashing = Hashing(raw)
-            hashing.drain()
-        choices[choice.backup.component] = msgspec.structs.replace(choice, sha256=hashing.sha256)
+    with state.scratch() as scratch:
+        open_backup = opener(site, state.journals(), scratch)
+        for choice in saved.request.choices:
+            with open_backup(choice.backup) as raw:
+                hashing = Hashing(raw)
+                hashing.drain()
+            choices[choice.backup.component] = msgspec.structs.replace(choice, sha256=hashing.sha256)
     return inputs(site, choices, look_at(site, live, services_of(site)))
 
 

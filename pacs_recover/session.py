@@ -111,12 +111,12 @@ class Session:
             try:
                 with opener(self.site, self.state.journals(), scratch)(backup) as raw:
                     done = _exhaust(read_backup(part, backup, raw, into, look), stopping, amount)
+                    whole = looks.read_whole(done, raw)
                 seen = part.preview(into, look)
             except BadBackup as error:
                 why = f"{error.message} ({error.hint})" if error.hint else error.message
                 return Preview((Fact("damaged", why, "bad"),))
-        whole = Fact("read to its end", f"{done.content:,} bytes unpacked, SHA-256 {done.sha256[:16]}")
-        return msgspec.structs.replace(seen, facts=(whole, *seen.facts))
+        return msgspec.structs.replace(seen, facts=(*whole, *seen.facts))
 
     def compare(self, backup: Backup) -> Comparison:
         """What restoring a backup would change. BadBackup, SourceError."""

@@ -54,7 +54,7 @@ def cli(
 
 
 def _add_commands() -> None:
-    from pacs_recover.cli import demo, looking, restoring, runs
+    from pacs_recover.cli import demo, looking, points, restoring, runs
 
     for command in (
         demo.demo,
@@ -63,6 +63,7 @@ def _add_commands() -> None:
         looking.preview,
         looking.diff,
         looking.extract,
+        points.show_points,
         looking.status,
         restoring.show_plan,
         restoring.restore,

@@ -16,12 +16,14 @@ from pacs_recover.cli.context import Context, guarded, interactive, json_option
 from pacs_recover.cli.follow import end
 from pacs_recover.errors import Interrupted, Refused, UsageError
 from pacs_recover.jobs import LIVE
+from pacs_recover.model import Backup
 from pacs_recover.plan import Plan
 from pacs_recover.selection import moment, select
-from pacs_recover.text import both_times, safe, seconds
+from pacs_recover.text import both_times, precise, safe, seconds
 
 
-def _moment(_: Any, __: Any, text: str | None) -> datetime | None:
+def as_moment(_: Any, __: Any, text: str | None) -> datetime | None:
+    """An option's value as a time. UsageError."""
     return moment(text) if text else None
 
 
@@ -30,8 +32,8 @@ def choosing(function: Any) -> Any:
     for option in (
         click.argument("components", nargs=-1),
         click.option("--backup", "backups", multiple=True, metavar="ID", help="An id, a unique prefix, or a path."),
-        click.option("--at", callback=_moment, metavar="TIME", help="The newest backups at or before this time."),
-        click.option("--since", callback=_moment, metavar="TIME", help="When the outage began."),
+        click.option("--at", callback=as_moment, metavar="TIME", help="The newest backups at or before this time."),
+        click.option("--since", callback=as_moment, metavar="TIME", help="When the outage began."),
     ):
         function = option(function)
     return function
@@ -73,7 +75,7 @@ def _make(
     context: Context, components: tuple[str, ...], backups: tuple[str, ...], at: datetime | None, since: datetime | None
 ) -> Plan:
     chosen = select(context.catalog(), components, backups, at)
-    return plans.make(context.site, chosen, context.state, since)
+    return plans.make(context.site, chosen, context.state, since, at)
 
 
 def print_plan(made: Plan, *, err: bool = False) -> None:
@@ -85,6 +87,8 @@ def print_plan(made: Plan, *, err: bool = False) -> None:
     for choice in request.choices:
         backup = choice.backup
         say(f"{safe(backup.id)}, taken {both_times(backup.taken_at)}; {choice.manifest}", "  ")
+        if request.at or choice.reached:
+            say("; ".join(filter(None, (asked(request.at, backup), choice.reached))), "    ")
         output.facts((f for f in made.previews[backup.component].facts if f.state != "ok"), "    ", err=err)
     output.facts(made.findings, err=err)
     say("Steps")
@@ -100,6 +104,14 @@ def print_plan(made: Plan, *, err: bool = False) -> None:
         say(question.details, "  ")
     if made.refusals:
         say("This plan cannot run: put right what is marked BAD, then plan again.")
+
+
+def asked(at: datetime | None, backup: Backup) -> str:
+    """The time that was asked for beside the one that there is."""
+    if at is None:
+        return ""
+    short = (at - backup.taken_at).total_seconds()
+    return f"asked for {precise(at)}" + (f", which is {output.brief(short)} later" if short >= 1 else "")
 
 
 def _changes(made: Plan) -> list[str]:

@@ -141,13 +141,20 @@ def unpacking(part: Component, job: Job, title: str) -> Step:
         staging = job.target.staging(part.name)
         with job.open(choice.backup) as raw:
             read = yield from read_backup(part, choice.backup, raw, staging, job.look)
+            came_to = reached(raw)
         if read.sha256 != choice.sha256:
             raise BadBackup(f"{safe(choice.backup.id)} is not what was planned: its hash differs", "plan again")
         return (
             f"{safe(choice.backup.id)}, {size(read.stored)} stored, {size(read.content)} unpacked, SHA-256 as planned"
+            + (f"; {came_to}" if came_to else "")
         )
 
     return Step(title, work)
+
+
+def reached(raw: BinaryIO) -> str:
+    """The point in time that an opened backup came to, where it was assembled from a replica; else nothing."""
+    return str(getattr(raw, "reached", ""))
 
 
 def unpack_tree(raw: Reader, into: Path, name: str, must_have: str) -> Unpack:

@@ -33,6 +33,7 @@ def lines(plan: Plan, pace: Mapping[str, float], read_only: bool) -> list[Line]:
         *_risk(plan),
         title("Recovery set"),
         *(Line(f"{safe(b.id)}  {both_times(b.taken_at)}", "", "  • ") for b in backups),
+        *(Line(choice.reached, "", "    ") for choice in request.choices if choice.reached),
         *(Line(line.text, line.look, f"  {line.start}") for line in skew(backups)),
         *(
             stated(fact.state, f"{fact.label}: {fact.value}")

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from pacs_recover.site import Site
     from pacs_recover.sources.litestream_store import Store
 
+REPLICA = "litestream"
+"""The kind of a source whose backups are points in time: very many, of one database."""
+
 
 class Problem(Struct, frozen=True):
     """A part of a source that could not be read; the rest is listed all the same."""

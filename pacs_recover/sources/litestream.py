@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from msgspec.structs import replace
 
@@ -19,12 +19,12 @@ from pacs_recover.errors import RecoverError, SourceError
 from pacs_recover.formats.lz4_frame import Foreign
 from pacs_recover.formats.streams import CHUNK
 from pacs_recover.model import Backup, Fact
-from pacs_recover.sources import Problem, Source, names
+from pacs_recover.sources import REPLICA, Problem, names
 from pacs_recover.sources import litestream_plan as planning
 from pacs_recover.sources.litestream_plan import Range, Replica, Segment
 from pacs_recover.sources.litestream_restore import Reached, from_chain, from_recipe, head_of
 from pacs_recover.sources.litestream_store import Store, Vanished
-from pacs_recover.text import count, safe
+from pacs_recover.text import count, precise, safe
 
 COMPONENT = "queue"
 TRIES = 3
@@ -40,7 +40,7 @@ KEPT = "transaction/"
 class LitestreamSource:
     """The points of one replica, written by 0.3, by 0.5, or by one after the other."""
 
-    kind = "litestream"
+    kind = REPLICA
 
     def __init__(self, name: str, store: Store, database: Path = Path("/var/lib/pacs_bridge/queue.db")) -> None:
         self.name = name
@@ -121,7 +121,7 @@ class LitestreamSource:
         at = backup.taken_at + timedelta(milliseconds=1)
         return (
             "restore it with Litestream 0.3, whose configuration has the key (the newest point without -timestamp): "
-            f"litestream restore -config /etc/litestream.yml -o queue.db -timestamp {_stamp(at)} {self.database}"
+            f"litestream restore -config /etc/litestream.yml -o queue.db -timestamp {precise(at)} {self.database}"
         )
 
     def _transactions(self, replica: Replica, ids: names.Ids) -> Iterator[Backup | Problem]:
@@ -180,6 +180,7 @@ class LitestreamSource:
 AFTER = "points before it and from the next snapshot on can be restored: pacs-recover points"
 AGAIN = "try again, or stop Litestream first"
 DISORDER = Fact("time", "later than the next point's: one of the two headers may be damaged", "warn")
+QUIET = "nothing was written, or Litestream did not run"
 TIMES_LOST = Fact("time", "the files' times contradict their order: a copy of the replica lost them", "warn")
 
 
@@ -193,22 +194,17 @@ class Restored(io.BufferedReader):
         """The point that it really is."""
 
 
-def points(sources: Iterable[Source]) -> Iterator[Backup | Problem]:
-    """The points of all replicas among these sources, each replica's newest first. SourceError."""
-    for source in sources:
-        if source.kind == LitestreamSource.kind:
-            yield from source.listing(COMPONENT)
-
-
-def points_json(found: Iterable[Backup | Problem]) -> dict[str, Any]:
-    """The JSON contract of ``points``: newest first, times to the millisecond."""
-    every = sorted((one for one in found if isinstance(one, Backup)), key=lambda one: one.taken_at, reverse=True)
-    return {"points": [{"at": _stamp(one.taken_at), "source": one.source, "id": one.id} for one in every]}
+def missing_between(older: Backup, newer: Backup) -> tuple[str, bool]:
+    """Why a replica may have no point between two that follow each other, and whether that is sure to matter."""
+    ends = [int(one.key.removeprefix(KEPT), 16) if one.key.startswith(KEPT) else None for one in (older, newer)]
+    if None not in ends:
+        merged = ends[1] - ends[0] - 1  # type: ignore[operator]
+        return (f"{count(merged, 'transaction')} in it can no longer be had apart" if merged > 0 else QUIET), False
+    if ends != [None, None]:
+        return "another version of Litestream began", True
+    anew = older.key.split("/")[1] != newer.key.split("/")[1]
+    return ("Litestream began anew: what was written meanwhile came to it as one" if anew else QUIET), anew
 
 
 def _named(backup: Backup, ids: names.Ids, findings: tuple[Fact, ...]) -> Backup:
     return replace(backup, id=ids.unique(backup.id, backup.key), findings=findings)
-
-
-def _stamp(at: datetime) -> str:
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"
