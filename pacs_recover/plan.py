@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from pacs_recover import engine
+from pacs_recover import engine, following
 from pacs_recover.checklist import checklist
 from pacs_recover.components import Comparison, Job, Look, component, naming, reached, read_backup
 from pacs_recover.errors import BadBackup, RecoverError, Refused
-from pacs_recover.events import Choice, LivePath, Request, StepLine
+from pacs_recover.events import Choice, LivePath, Question, Request, StepLine
 from pacs_recover.formats.streams import Hashing
 from pacs_recover.jobs import live_paths, look_at, opener
 from pacs_recover.model import Backup, Fact, Preview, Service
@@ -81,7 +81,7 @@ def make(
         changes=tuple(change for comparison in comparisons.values() for change in comparison.changes),
         replay=_replay(comparisons),
         previews=previews,
-        findings=(*host_findings(site, services), *set_findings(backups)),
+        findings=(*host_findings(site, services), *following.findings(site), *set_findings(backups)),
         inputs=inputs(site, choices, look),
     )
 
@@ -140,13 +140,21 @@ def _request(
         components=tuple(choices),
         choices=tuple(choices.values()),
         live=live,
-        questions=tuple(c.question for c in comparisons.values() if c.question),
+        questions=tuple(question for question in (*_asked(comparisons), _unproven(site, choices)) if question),
         rto_seconds=rto_of(site, tuple(choices)),
         operator=operator(),
         host=socket.gethostname(),
         since=since,
         at=at,
     )
+
+
+def _asked(comparisons: Mapping[str, Comparison]) -> Iterable[Question | None]:
+    return (comparison.question for comparison in comparisons.values())
+
+
+def _unproven(site: Site, choices: Mapping[str, Choice]) -> Question | None:
+    return following.question(site) if "queue" in choices else None
 
 
 def rto_of(site: Site, components: Sequence[str]) -> float:

@@ -7,12 +7,12 @@ import os
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, cast
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pacs_recover.errors import RecoverError, SourceError
@@ -35,6 +35,21 @@ AHEAD = 64
 """Headers that are asked for together where that is faster."""
 KEPT = "transaction/"
 """Begins the key of a 0.5 point, whose files change while it stays; a 0.3 point's key is its last segment's."""
+
+
+class Position(Struct, frozen=True):
+    """How far a replica is."""
+
+    generations: tuple[str, ...]
+    """Of 0.3, all that there are."""
+    transaction: int
+    """Of 0.5, the last one."""
+
+    def __str__(self) -> str:
+        """As evidence."""
+        parts = [f"transaction {self.transaction:016x}"] if self.transaction else []
+        parts += [count(len(self.generations), "generation")] if self.generations else []
+        return " and ".join(parts) or "empty"
 
 
 class LitestreamSource:
@@ -66,7 +81,7 @@ class LitestreamSource:
             yield Problem(safe(self.store.url), gap, AFTER)
 
     @contextmanager
-    def open(self, backup: Backup, scratch: Path) -> Iterator[BinaryIO]:
+    def open(self, backup: Backup, scratch: Path) -> Iterator[Restored]:
         """The database as it was at that point, restored into ``scratch`` first; a ``Restored`` with what was reached.
 
         Raises SourceError, BadBackup that names the damaged or missing file; here and by later reads.
@@ -79,9 +94,41 @@ class LitestreamSource:
             with open(fd, "r+b", closefd=True) as out:
                 reached = self._restore(backup, out.fileno())
             with Restored(Path(name), reached) as file:
-                yield cast(BinaryIO, file)
+                yield file
         finally:
             Path(name).unlink(missing_ok=True)
+
+    def position(self) -> Position:
+        """How far the replica is. SourceError."""
+        replica = self._read()
+        last = max((one.last for one in replica.ranges), default=0)
+        return Position(tuple(replica.generations), last)
+
+    def newest(self, noted: Position, since: datetime) -> tuple[Backup | None, Backup | None]:
+        """The newest point, if Litestream made it after ``since`` in a history of its own, and the last one before.
+
+        0.3 does so by a generation that was not there when the position was noted, and nothing of another is in it:
+        then there is none before. 0.5 goes on counting; its times are of the host's clock. SourceError, BadBackup.
+        """
+        replica, ids = self._read(), names.Ids()
+        segment = next(self._segments(replica, ids), None)
+        fresh = segment is not None and segment.key.split("/")[1] not in noted.generations
+        new: Backup | None = None
+        for point in self._transactions(replica, ids):
+            if isinstance(point, Problem):
+                raise SourceError(f"{point.place}: {point.reason}", point.hint)
+            if point.taken_at < since or int(point.key.removeprefix(KEPT), 16) <= noted.transaction:
+                return (new, point) if new or not fresh else (segment, None)
+            new = new or point
+        return (new, None) if new or not fresh else (segment, None)
+
+    def _read(self) -> Replica:
+        """All of it, or SourceError."""
+        failed: list[SourceError] = []
+        replica = planning.read(self.store, failed)
+        if failed:
+            raise failed[0]
+        return replica
 
     def _restore(self, backup: Backup, out: int) -> Reached:
         for last in (False,) * (TRIES - 1) + (True,):
@@ -103,8 +150,9 @@ class LitestreamSource:
         replica = planning.read(self.store, failed)
         try:
             if key.startswith(KEPT):
-                chain = planning.chain(replica, int(key.removeprefix(KEPT), 16))
-                return from_chain(self.store, chain, out)
+                transaction = int(key.removeprefix(KEPT), 16)
+                found = from_chain(self.store, planning.chain(replica, transaction), out)
+                return replace(found, at=min(found.at, self._finest(replica, transaction, found.at)))
             return from_recipe(self.store, planning.recipe(replica, key), out)
         except Vanished:
             raise
@@ -112,6 +160,13 @@ class LitestreamSource:
             if failed and not isinstance(error, Foreign):  # what seems missing may lie where nothing could be read
                 raise failed[0] from error
             raise
+
+    def _finest(self, replica: Replica, transaction: int, otherwise: datetime) -> datetime:
+        """When a transaction was read from the log: a snapshot of it, or a merged file, may tell a later time."""
+        for one in planning.transactions(replica)[transaction]:
+            with suppress(Vanished):
+                return head_of(self.store, one).taken_at
+        return otherwise
 
     def _command(self, backup: Backup) -> str:
         """What restores a point by Litestream's own binary."""
@@ -190,6 +245,8 @@ class Restored(io.BufferedReader):
     def __init__(self, path: Path, reached: Reached) -> None:
         """Open it. OSError."""
         super().__init__(io.FileIO(path, "rb"), CHUNK)
+        self.path = path
+        """Where it is until it is closed."""
         self.reached = reached
         """The point that it really is."""
 

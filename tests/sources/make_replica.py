@@ -166,7 +166,7 @@ def make(
     """A replica of a queue that was written to for so long, in a directory or a bucket; halfway Litestream is down."""
     writer, root = Writer(place / "queue.db", text=text), place / "replica"
     settings = place / "litestream.yml"
-    to = _in_bucket(bucket) if bucket else {"type": "file", "path": str(root)}
+    to = in_bucket(bucket) if bucket else {"type": "file", "path": str(root)}
     settings.write_text(json.dumps(configuration(version, writer.path, sync, snapshot, to)))
     running = _start(program, settings, place)
     try:
@@ -188,7 +188,8 @@ def make(
     return Made(program, store, ("-config", str(settings), str(writer.path)), frozenset(writer.states))
 
 
-def _in_bucket(config: S3Config) -> dict[str, Any]:
+def in_bucket(config: S3Config) -> dict[str, Any]:
+    """A bucket as Litestream's configuration names it."""
     keys = {"access-key-id": os.environ["AWS_ACCESS_KEY_ID"], "secret-access-key": os.environ["AWS_SECRET_ACCESS_KEY"]}
     place = {"bucket": config.bucket, "path": config.prefix, "endpoint": config.endpoint, "region": config.region}
     return {"type": "s3", **place, "force-path-style": True, **keys}
