@@ -15,7 +15,7 @@ from pacs_recover.errors import BadBackup, RecoverError, SourceError
 from pacs_recover.formats.lz4_frame import Foreign
 from pacs_recover.formats.streams import Reader
 from pacs_recover.model import Backup
-from pacs_recover.sources import Problem, litestream
+from pacs_recover.sources import Problem
 from pacs_recover.sources.litestream import KEPT, LitestreamSource, Restored
 from pacs_recover.sources.litestream_store import Entry, FileStore, Vanished
 from tests.formats.frames import framed, ltx
@@ -119,19 +119,6 @@ def test_the_point_really_reached_is_there_as_evidence(old_and_new: tuple[Path, 
     assert said.startswith("reached transaction 0" if backup.key.startswith(KEPT) else "reached generation ")
     assert f"{backup.taken_at:%Y-%m-%dT%H:%M:%S}" in said
     assert "all checksums right" in said
-
-
-def test_the_points_of_several_replicas_have_one_contract(tmp_path: Path) -> None:
-    sources = []
-    for version in VERSIONS:
-        (tmp_path / version).mkdir()
-        sources.append(LitestreamSource(f"v{version}", FileStore(golden(version, tmp_path / version)[0])))
-    found = litestream.points_json(litestream.points(sources))["points"]
-    assert {one["source"] for one in found} == {"v0.3", "v0.5"}
-    assert [one["at"] for one in found] == sorted((one["at"] for one in found), reverse=True)
-    assert all(one.keys() == {"at", "source", "id"} for one in found)
-    newest = datetime.fromisoformat(found[0]["at"])
-    assert found[0]["id"] == f"queue/{newest:%Y%m%d_%H%M%S}.{newest.microsecond // 1000:03}@{found[0]['source']}"
 
 
 # ---- 0.3: which snapshot is safe
