@@ -145,7 +145,10 @@ def find(catalog: Catalog | Iterable[Source], text: str, component: str | None =
         return at(Path(text), component, catalog.files.zone)
     fitting = exact or [backup for backup in catalog.backups if _fits(backup, text, component)]
     if len(fitting) > 1:
-        raise UsageError(f"{count(len(fitting), 'backup')} begin with {safe(text)}: {_names(fitting)}", "name one")
+        raise UsageError(
+            f"{count(len(fitting), 'backup')} begin with {safe(text)}: {_names(fitting)}",
+            "name one, or its source too: …@SOURCE",
+        )
     if fitting:
         return _of(component, fitting[0])
     if os.path.exists(text):
