@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,10 +13,10 @@ import msgspec
 from pacs_recover import catalog, front, report, site
 from pacs_recover.catalog import Catalog
 from pacs_recover.components import Comparison, Look, Read, component, reached, read_backup
-from pacs_recover.errors import BadBackup
+from pacs_recover.errors import BadBackup, Interrupted
 from pacs_recover.jobs import live_paths, look_at, opener
 from pacs_recover.journal import is_written, read
-from pacs_recover.model import Backup, Fact, FactState, Preview
+from pacs_recover.model import Amount, Backup, Fact, FactState, Preview
 from pacs_recover.plan import Plan, exhaust
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
@@ -52,15 +53,27 @@ def read_whole(done: Read, raw: BinaryIO) -> tuple[Fact, ...]:
     return (*facts, Fact("point in time", reached(raw))) if reached(raw) else facts
 
 
-def compare(of: Site, backup: Backup, state: State) -> Comparison:
-    """What restoring a backup would change. BadBackup, SourceError."""
+def unless_stopped(work: Any, stopping: Callable[[], bool], amount: Callable[[Amount], None] = lambda _: None) -> Any:
+    """Run a generator to its end and give what it returns; Interrupted as soon as somebody wants it no more."""
+    while True:
+        if stopping():
+            work.close()
+            raise Interrupted("it is not read any further", "")
+        try:
+            amount(next(work))
+        except StopIteration as stop:
+            return stop.value
+
+
+def compare(of: Site, backup: Backup, state: State, stopping: Callable[[], bool] = lambda: False) -> Comparison:
+    """What restoring a backup would change. BadBackup, SourceError; Interrupted where it was told to stop."""
     with state.scratch() as scratch:
         into, spare = scratch / "content", scratch / "live"
         into.mkdir(mode=0o700)
         spare.mkdir(mode=0o700)
         part, seeing = component(backup.component), look(of)
         with opener(of, state.journals(), scratch)(backup) as raw:
-            exhaust(read_backup(part, backup, raw, into, seeing))
+            unless_stopped(read_backup(part, backup, raw, into, seeing), stopping)
         return part.compare(into, seeing, spare)
 
 

@@ -19,7 +19,7 @@ from pacs_recover import catalog, front, looks, report, rolling_back, site
 from pacs_recover import plan as plans
 from pacs_recover.catalog import Catalog
 from pacs_recover.components import Comparison, component, read_backup
-from pacs_recover.errors import BadBackup, Interrupted, RecoverError, Refused, SourceError, UsageError
+from pacs_recover.errors import BadBackup, RecoverError, Refused, SourceError, UsageError
 from pacs_recover.events import Request
 from pacs_recover.front import Following
 from pacs_recover.jobs import live_paths, opener
@@ -110,7 +110,7 @@ class Session:
             part, look = component(backup.component), looks.look(self.site)
             try:
                 with opener(self.site, self.state.journals(), scratch)(backup) as raw:
-                    done = _exhaust(read_backup(part, backup, raw, into, look), stopping, amount)
+                    done = looks.unless_stopped(read_backup(part, backup, raw, into, look), stopping, amount)
                     whole = looks.read_whole(done, raw)
                 seen = part.preview(into, look)
             except BadBackup as error:
@@ -118,9 +118,9 @@ class Session:
                 return Preview((Fact("damaged", why, "bad"),))
         return msgspec.structs.replace(seen, facts=(*whole, *seen.facts))
 
-    def compare(self, backup: Backup) -> Comparison:
-        """What restoring a backup would change. BadBackup, SourceError."""
-        return looks.compare(self.site, backup, self.state)
+    def compare(self, backup: Backup, stopping: Callable[[], bool] = lambda: False) -> Comparison:
+        """What restoring a backup would change. BadBackup, SourceError; Interrupted where it was told to stop."""
+        return looks.compare(self.site, backup, self.state, stopping)
 
     def plan(self, backups: Sequence[Backup]) -> Plan:
         """Read these backups, judge them, compare them with what lives; the plan is kept so that it can be armed."""
@@ -214,17 +214,6 @@ def open_session(site_option: Path | None, state_option: Path | None, read_only:
 
 def _usual_places(of: Site) -> tuple[Path, ...]:
     return (of.live.config, of.live.queue, *of.directories.values())
-
-
-def _exhaust(work: Any, stopping: Callable[[], bool], amount: Callable[[Amount], None]) -> Any:
-    while True:
-        if stopping():
-            work.close()
-            raise Interrupted("it is not read any further", "")
-        try:
-            amount(next(work))
-        except StopIteration as stop:
-            return stop.value
 
 
 def _request(of: Site) -> Request:

@@ -230,7 +230,7 @@ class Acted(Session):
             return Preview((Fact("damaged", "The gzip layer is damaged: incorrect checksum", "bad"),))
         return KEYS if backup.component == "certs" else SEEN
 
-    def compare(self, backup: Backup) -> Comparison:
+    def compare(self, backup: Backup, stopping: Callable[[], bool] = lambda: False) -> Comparison:
         """Some changes."""
         return Comparison(("config: config.yaml changes",), diff=("@@ -1,2 +1,2 @@", "-port: 2575", "+port: 2576"))
 
