@@ -12,12 +12,12 @@ import msgspec
 
 from pacs_recover import catalog, front, report, site
 from pacs_recover.catalog import Catalog
-from pacs_recover.components import Comparison, Look, Read, component, reached, read_backup
-from pacs_recover.errors import BadBackup, Interrupted
+from pacs_recover.components import Comparison, Look, Read, component, exhaust, reached, read_backup
+from pacs_recover.errors import BadBackup
 from pacs_recover.jobs import live_paths, look_at, opener
 from pacs_recover.journal import is_written, read
 from pacs_recover.model import Amount, Backup, Fact, FactState, Preview
-from pacs_recover.plan import Plan, exhaust
+from pacs_recover.plan import Plan
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
 from pacs_recover.state import JOURNAL, State
@@ -29,15 +29,24 @@ def look(of: Site) -> Look:
     return look_at(of, live_paths(of), services_of(of))
 
 
-def preview(of: Site, backup: Backup, state: State) -> Preview:
-    """Read a backup to its end in private scratch and say what it is; damage is a fact too. SourceError."""
+def preview(
+    of: Site,
+    backup: Backup,
+    state: State,
+    stopping: Callable[[], bool] = lambda: False,
+    amount: Callable[[Amount], None] = lambda _: None,
+) -> Preview:
+    """Read a backup to its end in private scratch and say what it is; damage is a fact too.
+
+    SourceError; Interrupted where it is told to stop.
+    """
     with state.scratch() as scratch:
         into = scratch / "content"
         into.mkdir(mode=0o700)
         part, seeing = component(backup.component), look(of)
         try:
             with opener(of, state.journals(), scratch)(backup) as raw:
-                done = exhaust(read_backup(part, backup, raw, into, seeing))
+                done = exhaust(read_backup(part, backup, raw, into, seeing), stopping, amount)
                 whole = read_whole(done, raw)
             seen = part.preview(into, seeing)
         except BadBackup as error:
@@ -53,18 +62,6 @@ def read_whole(done: Read, raw: BinaryIO) -> tuple[Fact, ...]:
     return (*facts, Fact("point in time", reached(raw))) if reached(raw) else facts
 
 
-def unless_stopped(work: Any, stopping: Callable[[], bool], amount: Callable[[Amount], None] = lambda _: None) -> Any:
-    """Run a generator to its end and give what it returns; Interrupted as soon as somebody wants it no more."""
-    while True:
-        if stopping():
-            work.close()
-            raise Interrupted("it is not read any further", "")
-        try:
-            amount(next(work))
-        except StopIteration as stop:
-            return stop.value
-
-
 def compare(of: Site, backup: Backup, state: State, stopping: Callable[[], bool] = lambda: False) -> Comparison:
     """What restoring a backup would change. BadBackup, SourceError; Interrupted where it was told to stop."""
     with state.scratch() as scratch:
@@ -73,7 +70,7 @@ def compare(of: Site, backup: Backup, state: State, stopping: Callable[[], bool]
         spare.mkdir(mode=0o700)
         part, seeing = component(backup.component), look(of)
         with opener(of, state.journals(), scratch)(backup) as raw:
-            unless_stopped(read_backup(part, backup, raw, into, seeing), stopping)
+            exhaust(read_backup(part, backup, raw, into, seeing), stopping)
         return part.compare(into, seeing, spare)
 
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from pacs_recover import engine, following
 from pacs_recover.checklist import checklist
-from pacs_recover.components import Comparison, Job, Look, component, naming, reached, read_backup
+from pacs_recover.components import Comparison, Job, Look, component, exhaust, naming, reached, read_backup
 from pacs_recover.errors import BadBackup, RecoverError, Refused
 from pacs_recover.events import Choice, LivePath, Question, Request, StepLine
 from pacs_recover.formats.streams import Hashing
@@ -114,15 +114,6 @@ def refuse_bad(backup: Backup, preview: Preview) -> None:
         raise BadBackup(
             f"{safe(backup.id)} must not be restored: {'; '.join(bad)}", "choose another: pacs-recover catalog"
         )
-
-
-def exhaust(work: Any) -> Any:
-    """Run a generator to its end and give what it returns."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            return stop.value
 
 
 def _request(

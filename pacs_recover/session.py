@@ -13,18 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from pacs_recover import catalog, front, looks, report, rolling_back, site
+from pacs_recover import calling, catalog, front, live, looks, report, rolling_back, site
 from pacs_recover import plan as plans
 from pacs_recover.catalog import Catalog
-from pacs_recover.components import Comparison, component, read_backup
-from pacs_recover.errors import BadBackup, RecoverError, Refused, SourceError, UsageError
+from pacs_recover.components import Comparison
+from pacs_recover.errors import RecoverError, Refused, SourceError, UsageError
 from pacs_recover.events import Request
 from pacs_recover.front import Following
-from pacs_recover.jobs import live_paths, opener
+from pacs_recover.jobs import live_paths
 from pacs_recover.journal import is_written, read
-from pacs_recover.model import Amount, Backup, Fact, Preview
+from pacs_recover.model import Amount, Backup, Preview
 from pacs_recover.plan import Plan
 from pacs_recover.report import Report
 from pacs_recover.runs import is_finished
@@ -89,6 +87,10 @@ class Session:
         """Freshness of these backups, and the services."""
         return looks.status(self.site, found, self.state)
 
+    def live(self) -> dict[str, Any]:
+        """How much waits in the live queue, how long the live certificates last; unknown where that takes long."""
+        return live.read(self.site, self.state)
+
     def open_runs(self) -> list[OpenRun]:
         """Runs of this site that have not ended, newest first: ours, and others' by the marks beside the live paths."""
         own = {run: _open_run(run, "") for run in front.unfinished(self.state)}
@@ -104,19 +106,7 @@ class Session:
 
     def preview(self, backup: Backup, stopping: Callable[[], bool], amount: Callable[[Amount], None]) -> Preview:
         """Read a backup to its end and say what it is. SourceError; Interrupted where it was told to stop."""
-        with self.state.scratch() as scratch:
-            into = scratch / "content"
-            into.mkdir(mode=0o700)
-            part, look = component(backup.component), looks.look(self.site)
-            try:
-                with opener(self.site, self.state.journals(), scratch)(backup) as raw:
-                    done = looks.unless_stopped(read_backup(part, backup, raw, into, look), stopping, amount)
-                    whole = looks.read_whole(done, raw)
-                seen = part.preview(into, look)
-            except BadBackup as error:
-                why = f"{error.message} ({error.hint})" if error.hint else error.message
-                return Preview((Fact("damaged", why, "bad"),))
-        return msgspec.structs.replace(seen, facts=(*whole, *seen.facts))
+        return looks.preview(self.site, backup, self.state, stopping, amount)
 
     def compare(self, backup: Backup, stopping: Callable[[], bool] = lambda: False) -> Comparison:
         """What restoring a backup would change. BadBackup, SourceError; Interrupted where it was told to stop."""
@@ -163,8 +153,7 @@ class Session:
 
     def must_write(self, what: str) -> None:
         """Refused where the operator said that nothing may be changed."""
-        if self.read_only:
-            raise Refused(f"{what} changes things, and this console is READ-ONLY", "start it without --read-only")
+        calling.must_write(self.read_only, what)
 
     def runs(self) -> list[dict[str, Any]]:
         """Past and present runs, newest first, each with its directory under ``path``."""
@@ -206,9 +195,8 @@ def open_session(site_option: Path | None, state_option: Path | None, read_only:
             "there is no site file, and nothing of PACS Bridge in the usual places",
             f"looked for {site.finding.USUAL} and {', '.join(map(str, _usual_places(loaded)))}",
         )
-    named = (("--site", found.path if found.path != site.finding.USUAL else None), ("--state", state_option))
-    words = ["pacs-recover", *(word for option, path in named if path for word in (option, str(path.absolute())))]
-    command = " ".join(map(shlex.quote, [*words, *(["--read-only"] if read_only else [])]))
+    named = found.path if found.path != site.finding.USUAL else None
+    command = calling.program(named, state_option, read_only=read_only)
     return Session(loaded, State(state_option or default_place()), read_only, command)
 
 

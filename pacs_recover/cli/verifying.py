@@ -11,6 +11,7 @@ from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, json_option, leave
 from pacs_recover.text import both_times, safe
 from pacs_recover.verifying import Verified
+from pacs_recover.wrapping import SYMBOLS
 
 
 @click.command()
@@ -48,6 +49,6 @@ def verify(
 
 def _print(one: Verified) -> None:
     word = "GOOD" if one.ok else "BAD" if one.is_read else "NOT READ"
-    symbol = output.SYMBOLS["ok" if one.ok else "bad"]
+    symbol = SYMBOLS["ok" if one.ok else "bad"]
     output.paragraph(f"{word}: {safe(one.backup.id)}, taken {both_times(one.backup.taken_at)}", f"{symbol} ")
     output.facts(one.checks)
