@@ -132,7 +132,7 @@ class PointsPage(Page):
     def action_go(self) -> None:
         """Type a time."""
         box = self.query_one("#filter", Typed)
-        box.display = True
+        box.value, box.display = "", True
         self.set_focus(box)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
