@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from pacs_recover import engine, following, pace
 from pacs_recover.checklist import checklist
-from pacs_recover.components import Comparison, Job, Look, agreement, component, exhaust, judge, naming, read_backup
+from pacs_recover.components import Comparison, Job, Look, component, exhaust, judge, naming, read_backup
 from pacs_recover.errors import BadBackup, RecoverError, Refused, UsageError
 from pacs_recover.events import Choice, LivePath, Question, Request, StepLine
 from pacs_recover.findings import host_findings, set_findings
@@ -91,7 +91,7 @@ def make(
         together = replace(look, restored={name: scratch / name for name in choices})
         for backup in backups:
             comparisons[backup.component] = _compared(backup, scratch, together)
-        disagreements = tuple(agreement.findings(together))
+        disagreements = _disagreements(together)
     request = _request(site, live, choices, comparisons, since, carry_over, at)
     found = (fact for comparison in comparisons.values() for fact in comparison.findings)
     job = Job(look=look, choices=choices, questions=request.questions, open=open_backup, services=services)
@@ -130,6 +130,13 @@ def _read(backup: Backup, open_backup: Any, scratch: Path, look: Look) -> tuple[
     refuse_bad(backup, preview)
     record, came_to = read.record.said, read.reached
     return Choice(backup=backup, sha256=read.sha256, bytes=read.content, manifest=record, reached=came_to), preview
+
+
+def _disagreements(together: Look) -> tuple[Fact, ...]:
+    """Where the parts do not fit each other; certificates are read by a library that only a plan needs."""
+    from pacs_recover.components import agreement
+
+    return tuple(agreement.findings(together))
 
 
 def _compared(backup: Backup, scratch: Path, look: Look) -> Comparison:
