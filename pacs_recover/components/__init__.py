@@ -10,13 +10,13 @@ from typing import Any, Protocol, runtime_checkable
 
 from msgspec import structs
 
-from pacs_recover.errors import BadBackup, RecoverError, UsageError
+from pacs_recover.errors import BadBackup, Interrupted, RecoverError, UsageError
 from pacs_recover.events import Choice, Question
 from pacs_recover.formats import archive, manifest, openssl_enc
 from pacs_recover.formats.manifest import Opened, Record
 from pacs_recover.formats.streams import Hashing, Reader, chunks
 from pacs_recover.formats.wrapping import unwrap
-from pacs_recover.model import Amount, Backup, Preview, Service, Step, Work
+from pacs_recover.model import Amount, Backup, Fact, Preview, Service, Step, Work
 from pacs_recover.site import Site
 from pacs_recover.target import places, trees
 from pacs_recover.target.host import Target
@@ -38,6 +38,8 @@ class Look:
     """The live paths by component, links resolved."""
     restored: Mapping[str, Path] = field(default_factory=dict)
     """What is restored together, unpacked, by component; empty while each is looked at alone."""
+    carry_over: bool = False
+    """Whether messages that only the live queue has are kept."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,10 @@ class Comparison:
     """Lines of a difference, secrets masked."""
     replay: Mapping[str, Any] | None = None
     """The queue's numbers for the plan (``formats.replay.NUMBERS``); each None where it is unknown."""
+    findings: tuple[Fact, ...] = ()
+    """What has to be known of it beside that; a ``bad`` one forbids the restore."""
+    carry_over_seconds: float | None = None
+    """How much longer the service is down because messages are carried over."""
 
 
 def read_backup(
@@ -128,7 +134,7 @@ def read_backup(
             yield from _told_apart(error, hashing, raw.record)
             raise
         manifest.must_match(raw.record, hashing)
-    return Read(hashing.sha256, hashing.size, content, raw.record)
+    return Read(hashing.sha256, hashing.size, content, raw.record, raw.reached)
 
 
 def _told_apart(error: BadBackup, hashing: Hashing, record: Record) -> Iterator[Amount]:
@@ -149,6 +155,22 @@ def judge(component: Component, backup: Backup, read: Read, content: Path, look:
     with naming(backup, look):
         seen = component.preview(content, look)
     return structs.replace(seen, facts=(*seen.facts, *read.record.facts(backup.component, seen.details)))
+
+
+def exhaust(
+    work: Generator[Amount, None, Read],
+    stopping: Callable[[], bool] = lambda: False,
+    amount: Callable[[Amount], None] = lambda _: None,
+) -> Read:
+    """Read a backup to its end, telling each ``amount``, and say what was read; Interrupted once it is ``stopping``."""
+    while not stopping():
+        try:
+            amount(next(work))
+        except StopIteration as stop:
+            read: Read = stop.value
+            return read
+    work.close()
+    raise Interrupted("it is not read any further")
 
 
 @contextmanager
@@ -176,6 +198,7 @@ def unpacking(part: Component, job: Job, title: str) -> Step:
             raise BadBackup(f"{safe(choice.backup.id)} is not what was planned: its hash differs", "plan again")
         return (
             f"{safe(choice.backup.id)}, {size(read.stored)} stored, {size(read.content)} unpacked, SHA-256 as planned"
+            + (f"; {read.reached}" if read.reached else "")
         )
 
     return Step(title, work)
@@ -225,6 +248,8 @@ class Read:
     content: int
     record: Record = Record()  # noqa: RUF009 - a value
     """What its bytes were held against."""
+    reached: str = ""
+    """The point in time that a replica came to."""
 
 
 def registry() -> dict[str, Component]:

@@ -52,6 +52,10 @@ class BackupUsed(Struct, frozen=True, kw_only=True):
     """Of its content, unpacked."""
     manifest: str
     """What its recorded hash says."""
+    asked_at: datetime | None
+    """The time whose state was asked for, if one was."""
+    reached: str
+    """The point in time that a replica came to, in words."""
 
 
 class EffectReport(Struct, frozen=True, kw_only=True):
@@ -124,6 +128,8 @@ class Report(Struct, frozen=True, kw_only=True):
     outage_seconds: float | None
     """From ``since`` to answering; None where no ``since`` was given or nothing stayed recovered."""
     outage_rto_met: bool | None
+    carry_over_seconds: float | None
+    """How much of the downtime carrying messages over took; None where none were."""
     plan_id: str
     program: str
     exit_code: int | None

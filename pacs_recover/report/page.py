@@ -8,21 +8,7 @@ from datetime import tzinfo
 
 from pacs_recover.events import Outcome
 from pacs_recover.report.contract import EffectReport, Report, StepReport
-from pacs_recover.text import both_times, count, seconds, size
-
-SYMBOLS = {
-    "waiting": "·",
-    "running": "▸",
-    "passed": "✓",
-    "failed": "✗",
-    "cut": "!",
-    "undone": "↶",
-    "made": "•",
-    "ok": "✓",
-    "warn": "!",
-    "bad": "✗",
-}
-"""Beside the word, never instead of it."""
+from pacs_recover.text import both_times, count, precise, seconds, size
 
 
 @dataclass(frozen=True)
@@ -221,7 +207,12 @@ def _times(report: Report) -> Iterator[tuple[str, str]]:
     if report.outage_seconds is not None:
         yield "Outage to answering", seconds(report.outage_seconds) + _from_outage(report.outage_rto_met)
     least = "at least " if report.outcome == "unfinished" and report.downtime_seconds else ""
-    yield "Downtime", least + seconds(report.downtime_seconds) if report.downtime_seconds else "none"
+    carrying = (
+        ""
+        if report.carry_over_seconds is None
+        else f", {seconds(report.carry_over_seconds)} of it carrying messages over"
+    )
+    yield "Downtime", least + seconds(report.downtime_seconds) + carrying if report.downtime_seconds else "none"
     yield "Soak", seconds(report.soak_seconds) if report.soak_seconds else "none"
     yield "Waited for people", seconds(report.human_wait_seconds) if report.human_wait_seconds else "none"
     yield "Total", seconds(report.total_seconds)
@@ -271,7 +262,9 @@ def _backups(report: Report, zone: tzinfo | None) -> Iterator[Row]:
     for backup in report.backups:
         odd = [f"{f.label}: {f.value}" for f in report.findings if f.backup == backup.id]
         evidence = f"taken {both_times(backup.taken_at, zone)}; {size(backup.size)}; SHA-256 {backup.sha256[:16]}…"
-        yield Row(backup.component, (), backup.id, "; ".join([evidence, backup.manifest, *odd]))
+        asked = f"asked for {precise(backup.asked_at)}" if backup.asked_at else ""
+        told = filter(None, (evidence, backup.manifest, asked, backup.reached, *odd))
+        yield Row(backup.component, (), backup.id, "; ".join(told))
 
 
 OUTCOMES: dict[Outcome, str] = {

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from pacs_recover.model import Backup
+from pacs_recover.model import Backup, Fact
 from pacs_recover.site.model import GitConfig, LitestreamConfig, LocalConfig, S3Config, SourceConfig
 
 if TYPE_CHECKING:
     from pacs_recover.site import Site
+    from pacs_recover.sources.litestream import LitestreamSource
     from pacs_recover.sources.litestream_store import Store
+    from pacs_recover.sources.s3.archive import Thaw, Tier
+
+REPLICA = "litestream"
+"""The kind of a source whose backups are points in time: very many, of one database."""
 
 
 class Problem(Struct, frozen=True):
@@ -56,6 +61,26 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class Archive(Protocol):
+    """A source that knows more of a backup than its listing tells, and where it may have to be thawed to be read."""
+
+    def facts(self, backup: Backup) -> tuple[Fact, ...]:
+        """What it says of this one backup. SourceError."""
+        ...
+
+    def state_of(self, backup: Backup) -> Thaw:
+        """Whether it can be read now. SourceError."""
+        ...
+
+    def thaw(self, backup: Backup, tier: Tier, days: int) -> Thaw:
+        """Have it made readable for some days: the one request to a source that changes anything, and it costs.
+
+        Raises SourceError, UsageError.
+        """
+        ...
+
+
 def sources_of(site: Site, journals: Iterable[Path]) -> tuple[Source, ...]:
     """The site's own sources, what the runs of these journals set aside, and files that are named by path."""
     from pacs_recover.sources.aside import AsideSource
@@ -81,9 +106,14 @@ def _source(config: SourceConfig, site: Site) -> Source:
 
             return GitSource(config.name, config.repository, config.branch, config.directory)
         case LitestreamConfig():
-            from pacs_recover.sources.litestream import LitestreamSource
+            return replica_of(config, site)
 
-            return LitestreamSource(config.name, _store(config), site.live.queue)
+
+def replica_of(config: LitestreamConfig, site: Site) -> LitestreamSource:
+    """The Litestream replica that a section of the site file describes."""
+    from pacs_recover.sources.litestream import LitestreamSource
+
+    return LitestreamSource(config.name, _store(config), site.live.queue)
 
 
 def _store(config: LitestreamConfig) -> Store:

@@ -55,7 +55,6 @@ class Listing:
 
     def _found(self) -> Iterator[Backup | Problem]:
         self.versions = bucket.keeps_versions(self.client, self.top)
-        self.facts = bucket.facts(self.client, self.top, self.versions)
         directories: list[str] = []
         denied: Unreadable | None = None
         try:
@@ -160,7 +159,7 @@ class Listing:
             storage_class=entry.storage_class,
             readable=not archived or entry.thawed_until is not None,
             current=_is_current(entry),
-            findings=(*odd, *_history(entry), *archived, *self.facts),
+            findings=(*odd, *_history(entry), *archived),
         )
 
     def _id(self, entry: Entry, said: names.Name) -> str:
