@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from pacs_recover import engine, pace
 from pacs_recover.checklist import checklist
-from pacs_recover.components import Comparison, Job, Look, agreement, component, exhaust, naming, read_backup
+from pacs_recover.components import Comparison, Job, Look, component, exhaust, naming, read_backup
 from pacs_recover.errors import BadBackup, RecoverError, Refused, UsageError
 from pacs_recover.events import Choice, LivePath, Request, StepLine
 from pacs_recover.findings import host_findings, set_findings
@@ -91,7 +91,7 @@ def make(
         together = replace(look, restored={name: scratch / name for name in choices})
         for backup in backups:
             comparisons[backup.component] = _compared(backup, scratch, together)
-        disagreements = tuple(agreement.findings(together))
+        disagreements = _disagreements(together)
     request = _request(site, live, choices, comparisons, since, carry_over)
     found = (fact for comparison in comparisons.values() for fact in comparison.findings)
     job = Job(look=look, choices=choices, questions=request.questions, open=open_backup, services=services)
@@ -139,6 +139,13 @@ def refuse_carrying(backups: Sequence[Backup], carry_over: bool) -> None:
     """UsageError where messages are to be carried over into a queue that is not restored."""
     if carry_over and not any(backup.component == "queue" for backup in backups):
         raise UsageError("only a restore of the queue can carry messages over", "leave --carry-over out")
+
+
+def _disagreements(look: Look) -> tuple[Fact, ...]:
+    """Where the parts do not fit each other; loaded only here, as reading certificates takes a large library."""
+    from pacs_recover.components import agreement
+
+    return tuple(agreement.findings(look))
 
 
 def refuse_bad(backup: Backup, preview: Preview) -> None:
