@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pacs_recover import calling, catalog, findings, front, live, looks, pace, report, rolling_back, site
+from pacs_recover import calling, catalog, findings, front, live, looks, pace, report, rolling_back, site, thawing
 from pacs_recover import plan as plans
-from pacs_recover.catalog import Catalog
+from pacs_recover.catalog import Catalog, Partly
 from pacs_recover.components import Comparison
 from pacs_recover.errors import RecoverError, Refused, SourceError, UsageError
 from pacs_recover.events import Request
@@ -31,6 +31,7 @@ from pacs_recover.sources import Source, sources_of
 from pacs_recover.sources.file import FileSource
 from pacs_recover.state import JOURNAL, State, default_place
 from pacs_recover.text import safe
+from pacs_recover.thawing import Offer, Tier
 
 
 class NoSite(UsageError):
@@ -76,9 +77,9 @@ class Session:
         every = sources_of(self.site, self.state.journals())
         return tuple(source for source in every if source.kind != FileSource.kind)
 
-    def read(self, source: Source) -> Catalog:
-        """What one source holds; a fault is in its state."""
-        return catalog.read([source])
+    def read(self, source: Source, partly: Partly | None = None) -> Catalog:
+        """What one source holds, told while it is read; a fault is in its state."""
+        return catalog.read([source], longest=catalog.WATCHED, partly=partly)
 
     def status(self, found: Catalog) -> dict[str, Any]:
         """Freshness of these backups, and the services."""
@@ -105,9 +106,18 @@ class Session:
         """Read a backup to its end and say what it is. SourceError; Interrupted where it was told to stop."""
         return looks.preview(self.site, backup, self.state, stopping, amount)
 
-    def compare(self, backup: Backup) -> Comparison:
-        """What restoring a backup would change. BadBackup, SourceError."""
-        return looks.compare(self.site, backup, self.state)
+    def compare(self, backup: Backup, stopping: Callable[[], bool] = lambda: False) -> Comparison:
+        """What restoring a backup would change. BadBackup, SourceError; Interrupted where it was told to stop."""
+        return looks.compare(self.site, backup, self.state, stopping)
+
+    def thaw_offer(self, backup: Backup) -> Offer:
+        """What having an archived backup made readable would take. UsageError, SourceError."""
+        return thawing.look(self.site, backup, self.state)
+
+    def thaw(self, backup: Backup, tier: Tier) -> Offer:
+        """Ask for it, which costs. Refused, UsageError, SourceError."""
+        self.must_write("a thaw")
+        return thawing.ask(self.site, backup, self.state, tier)
 
     def plan(self, backups: Sequence[Backup], *, carry_over: bool = False) -> Plan:
         """Read these backups, judge them, compare them with what lives; the plan is kept so that it can be armed."""

@@ -20,6 +20,7 @@ from pacs_recover.errors import RecoverError
 from pacs_recover.site import Site
 from pacs_recover.sources import sources_of
 from pacs_recover.state import State, default_place
+from pacs_recover.text import count, safe
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -51,11 +52,19 @@ class Context:
 
     def catalog(self, component: str | None = None, source: str | None = None) -> Catalog:
         """Every backup that can be seen now."""
-        return catalog.read(sources_of(self.site, self.state.journals()), component, source)
+        sources = sources_of(self.site, self.state.journals())
+        if not sys.stderr.isatty():
+            return catalog.read(sources, component, source)
+        return catalog.read(sources, component, source, longest=catalog.WATCHED, partly=_say_progress)
 
     def must_write(self, what: str) -> None:
         """Refused where the operator said that nothing may be changed."""
         calling.must_write(self.read_only, what)
+
+
+def _say_progress(so_far: Catalog) -> None:
+    reading = [safe(state.name) for state in so_far.sources if not state.ok]
+    output.say(f"… {count(len(so_far.backups), 'backup')} so far; still reading {', '.join(reading) or 'on'}")
 
 
 def program_for(run: Path) -> str:

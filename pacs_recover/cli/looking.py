@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from pacs_recover.cli.context import Context, guarded, json_option, leave
 from pacs_recover.components import registry
 from pacs_recover.errors import UsageError
 from pacs_recover.model import Backup
-from pacs_recover.text import both_times, safe, size
+from pacs_recover.sources.aside import AsideSource
+from pacs_recover.text import both_times, count, safe, size
 from pacs_recover.wrapping import SYMBOLS
 
 
@@ -31,7 +33,7 @@ def show_catalog(context: Context, component: str | None, source: str | None, as
 
     With --sets, recovery sets: the newest of each component, then those of the times at which configuration or
     certificates were backed up (plan full --at TIME takes one). Also says which source could not be read. Exit status:
-    0; 3 where no source could be read.
+    0; 3 where none of the site's sources could be read.
     """
     if component and component not in registry():
         raise UsageError(f"there is no component {safe(component)}", f"one of: {', '.join(registry())}")
@@ -43,19 +45,23 @@ def show_catalog(context: Context, component: str | None, source: str | None, as
     elif as_json:
         output.document(catalog.to_json(found))
     else:
-        _print_catalog(found.backups)
+        _print_catalog(*catalog.folded(found))
     for state in found.sources:
         if not state.ok:
             _say_unread(state)
-    if found.sources and not any(state.ok for state in found.sources):
+    own = [state for state in found.sources if state.kind != AsideSource.kind] or found.sources
+    if own and not any(state.ok for state in own):
         leave(3)
 
 
-def _print_catalog(backups: tuple[Backup, ...]) -> None:
+def _print_catalog(backups: tuple[Backup, ...], more: Mapping[str, int]) -> None:
     if not backups:
         return output.say("no backups")
     now = datetime.now(UTC)
-    return output.table(("TAKEN (UTC)", "LOCAL", "AGE", "SIZE", "BACKUP"), (_row(backup, now) for backup in backups))
+    output.table(("TAKEN (UTC)", "LOCAL", "AGE", "SIZE", "BACKUP"), (_row(backup, now) for backup in backups))
+    for source, number in more.items():
+        output.say(f"{count(number, 'more point')} in time of {safe(source)}: pacs-recover points --source {source}")
+    return None
 
 
 def _show_sets(found: Catalog, as_json: bool) -> None:
@@ -74,8 +80,9 @@ def _show_sets(found: Catalog, as_json: bool) -> None:
 
 
 def _row(backup: Backup, now: datetime) -> tuple[str, ...]:
-    notes = [fact.value for fact in backup.findings]
+    notes = [f"{catalog.MARKS[f.label]}: {f.value}" if f.label in catalog.MARKS else f.value for f in backup.findings]
     notes += ["encrypted"] if backup.encrypted else []
+    notes += ["hash recorded"] if backup.recorded else []
     notes += [] if backup.readable else ["CANNOT BE READ"]
     old = output.brief((now - backup.taken_at).total_seconds())
     taken, stored = backup.taken_at.strftime("%Y-%m-%d %H:%M"), size(backup.size).replace("Bytes", "B")

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -177,11 +178,18 @@ class Console(App[int], inherit_bindings=False):
             self.gathered.add(source.name, part)
             self._tell_gathered()
 
+        def grown(part: Catalog) -> None:
+            self.gathered.grow(source.name, part)
+            self._tell_gathered()
+
         def failed(error: RecoverError) -> None:
             self.gathered.fail(source.name, source.kind, error.message, error.hint)
             self._tell_gathered()
 
-        self.background.start(f"source {source.name}", lambda _: self.session.read(source), done, failed)
+        def read(task: Task) -> Catalog:
+            return self.session.read(source, partial(self.background.tell, task, grown))
+
+        self.background.start(f"source {source.name}", read, done, failed)
 
     def _tell_gathered(self) -> None:
         for screen in self.screen_stack:
@@ -209,6 +217,17 @@ class Console(App[int], inherit_bindings=False):
         from pacs_recover.screens.catalog import CatalogPage
 
         self.push_screen(CatalogPage(words))
+
+    @property
+    def has_points(self) -> bool:
+        """Whether a source of the site is a Litestream replica."""
+        return any(state.kind == "litestream" for part in self.gathered.parts.values() for state in part.sources)
+
+    def show_points(self) -> None:
+        """The points in time."""
+        from pacs_recover.screens.points import PointsPage
+
+        self.push_screen(PointsPage())
 
     def show_preview(self, backup: Backup) -> None:
         """One backup in full."""

@@ -12,7 +12,7 @@ from pacs_recover import pace
 from pacs_recover import report as reports
 from pacs_recover.catalog import Catalog, SourceState
 from pacs_recover.components import Comparison
-from pacs_recover.errors import BadBackup, RecoverError
+from pacs_recover.errors import BadBackup, Interrupted, RecoverError, SourceError
 from pacs_recover.events import Answered, AnyEvent, Asked, Choice, Ended, Question, Request, StepLine
 from pacs_recover.front import Following
 from pacs_recover.model import Amount, Backup, Fact, Preview
@@ -20,7 +20,9 @@ from pacs_recover.plan import Plan
 from pacs_recover.report import Report
 from pacs_recover.session import OpenRun, Session, must_be_name
 from pacs_recover.site import Site
+from pacs_recover.sources.s3.archive import Thaw
 from pacs_recover.state import State
+from pacs_recover.thawing import Offer, Tier
 from tests.report.story import STEPS
 
 NOW = datetime(2026, 11, 23, 3, 4, 5, tzinfo=UTC)
@@ -52,6 +54,40 @@ BACKUPS = (
     backup("certs", 0.1, "tar.enc", 20_500),
     backup("queue", 30, "tar", 2_700_000, source="aside"),
     backup("logs", 47, "gz", 451),
+)
+COLD = Fact("archived", "GLACIER: can be read after a thaw, 3 to 5 hours (Standard)", "warn")
+KEPT = "2026-11-22T08:00:00Z; the bucket still keeps this version"
+BUCKET = (
+    backup("queue", 3, "db.gz", source="s3", storage_class="STANDARD"),
+    backup("queue", 4, "db.gz", source="s3", storage_class="GLACIER", readable=False, findings=(COLD,)),
+    backup(
+        "queue",
+        5,
+        "db.gz",
+        source="s3",
+        storage_class="GLACIER",
+        readable=False,
+        findings=(Fact("thawing", "soon", "warn"),),
+    ),
+    backup("config", 28, "tar.gz", source="s3", current=False, findings=(Fact("deleted", KEPT, "warn"),)),
+    backup("config", 29, "tar.gz", source="s3", current=False, findings=(Fact("overwritten", KEPT, "warn"),)),
+    backup("config", 30, "tar", source="git", findings=(Fact("author", "Op Erator"), Fact("subject", "Other port"))),
+)
+
+
+def point(transaction: int, seconds: float, **fields: Any) -> Backup:
+    """A point in time of so many seconds ago."""
+    taken = NOW - timedelta(seconds=seconds)
+    label = f"queue/{taken:%Y%m%d_%H%M%S}.{taken.microsecond // 1000:03}@replica"
+    more = {"size": 2_736_128, "format": "db", **fields}
+    key = f"transaction/{transaction:016x}"
+    return Backup(id=label, component="queue", source="replica", key=key, taken_at=taken, **more)
+
+
+POINTS = (
+    *(point(3000 - n, 0.5 + 1.007 * n) for n in range(8)),
+    point(2700, 3500, findings=(Fact("time", "later than the next point's", "warn"),)),
+    *(point(2700 - n, 3500 + 30.011 * n) for n in range(1, 30)),
 )
 SEEN = Preview(
     (
@@ -180,6 +216,8 @@ class Acted(Session):
             Place("aside", "aside", [b for b in BACKUPS if b.source == "aside"]),
         ]
         self.broken: dict[str, str] = {}
+        self.compared: list[str] = []
+        self.slow_compare: threading.Event | None = None
         self.previews: list[str] = []
         self.stopped: list[str] = []
         self.slow_preview: threading.Event | None = None
@@ -191,6 +229,7 @@ class Acted(Session):
         self.story: Told | None = None
         self.told: Report | None = None
         self.past: list[dict[str, Any]] = []
+        self.thawed: list[str] = []
 
     @property
     def host(self) -> str:
@@ -205,7 +244,7 @@ class Acted(Session):
         """The places."""
         return tuple(self.places)
 
-    def read(self, source: Any) -> Catalog:
+    def read(self, source: Any, partly: Any = None) -> Catalog:
         """What one holds."""
         if source.hangs:
             source.hangs.wait(20)
@@ -249,13 +288,37 @@ class Acted(Session):
             if stopping():
                 self.stopped.append(backup.id)
                 raise RecoverError("stopped")
+        if not backup.readable:
+            raise SourceError("it is archived and not thawed", f"pacs-recover thaw {backup.id}")
         if backup == BACKUPS[1]:
             return Preview((Fact("damaged", "The gzip layer is damaged: incorrect checksum", "bad"),))
         return KEYS if backup.component == "certs" else SEEN
 
-    def compare(self, backup: Backup) -> Comparison:
-        """Some changes."""
+    def compare(self, backup: Backup, stopping: Callable[[], bool] = lambda: False) -> Comparison:
+        """Some changes; of a point in time what it does to messages, slowly if the test wants that."""
+        self.compared.append(backup.id)
+        while self.slow_compare and not self.slow_compare.wait(0.02):
+            if stopping():
+                self.stopped.append(backup.id)
+                raise Interrupted("stopped")
+        if backup.source == "replica":
+            place = POINTS.index(backup)
+            if place == 2:
+                raise BadBackup("ltx/0/x.ltx is damaged: its checksum is wrong", "choose an earlier point in time")
+            unknown = dict.fromkeys(("resent", "dead_lettered", "lost_since"))
+            known = {"resent": 12 * place, "dead_lettered": place // 2, "lost_since": 31 * place}
+            return Comparison(("the live queue cannot be read: unknown",), replay=unknown if place == 3 else known)
         return Comparison(("config: config.yaml changes",), diff=("@@ -1,2 +1,2 @@", "-port: 2575", "+port: 2576"))
+
+    def thaw_offer(self, backup: Backup) -> Offer:
+        """Of a cold one."""
+        return Offer(backup, Thaw("archived", "GLACIER", "GLACIER: 3 to 5 hours after a thaw (tier Standard)"), 900.0)
+
+    def thaw(self, backup: Backup, tier: Tier) -> Offer:
+        """In words."""
+        self.must_write("a thaw")
+        self.thawed.append(f"{backup.id} {tier}")
+        return Offer(backup, Thaw("thawing", "GLACIER", "GLACIER, thawing: 3 to 5 hours (tier Standard)"), 900.0)
 
     def plan(self, backups: Sequence[Backup], *, carry_over: bool = False) -> Plan:
         """The fixed one."""
@@ -307,6 +370,19 @@ class Acted(Session):
     def pace(self) -> dict[str, float]:
         """Two seconds a step."""
         return PACE
+
+
+def bucket(*, read_only: bool = False) -> Acted:
+    """A session whose backups lie in a bucket and in Git."""
+    session = Acted(read_only=read_only)
+    session.places = [Place(name, name, [b for b in BUCKET if b.source == name]) for name in ("s3", "git")]
+
+
+def replicated(**options: Any) -> Acted:
+    """A session whose site has a Litestream replica too."""
+    session = Acted(**options)
+    session.places.append(Place("replica", "litestream", POINTS))
+    return session
 
 
 def report_of(events: Sequence[AnyEvent], *, alive: bool = False, now: datetime | None = None) -> Report:

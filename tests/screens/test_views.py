@@ -20,7 +20,7 @@ from pacs_recover.session import OpenRun
 from pacs_recover.widgets.edges import LEAST, fitting
 from pacs_recover.widgets.line import Line, cells, fit, stated
 from tests.report import story
-from tests.screens.acted import BACKUPS, NOW, PACE, RUN, backup, plan, report_of
+from tests.screens.acted import BACKUPS, BUCKET, NOW, PACE, RUN, backup, plan, report_of
 
 ESCAPE = "\x1b[31mred\x1b[0m\u202egnp"
 
@@ -89,6 +89,18 @@ def test_a_backup_that_cannot_be_read_now_says_so_first() -> None:
     assert (
         catalog_view.notes(backup("queue", 1, "db.gz", readable=False, findings=(Fact("x", "y", "warn"),))) == "UNREAD"
     )
+
+
+def test_what_a_bucket_or_a_commit_tells_of_an_entry_is_no_oddity() -> None:
+    notes = [catalog_view.notes(one) for one in BUCKET]
+    assert notes == ["", "COLD", "THAWING", "DELETED", "OLDER", ""]
+    assert [catalog_view.row(one, NOW, 46, chosen=False).look for one in BUCKET] == ["", *["warn"] * 4, ""]
+    assert all(
+        catalog_view.row(one, NOW, 46, chosen=False).text.endswith(note)
+        for one, note in zip(BUCKET, notes, strict=True)
+    )
+    assert catalog_view.matching(BUCKET, "other port") == [BUCKET[5]]
+    assert catalog_view.matching(BUCKET, "deleted") == [BUCKET[3]]
 
 
 def test_the_worst_fact_of_a_preview_comes_first_and_names_the_verdict() -> None:
