@@ -153,6 +153,13 @@ def refuse_carrying(backups: Sequence[Backup], carry_over: bool) -> None:
         raise UsageError("only a restore of the queue can carry messages over", "leave --carry-over out")
 
 
+def _disagreements(look: Look) -> tuple[Fact, ...]:
+    """Where the parts do not fit each other; loaded only here, as reading certificates takes a large library."""
+    from pacs_recover.components import agreement
+
+    return tuple(agreement.findings(look))
+
+
 def refuse_bad(backup: Backup, preview: Preview) -> None:
     """BadBackup for a preview with bad facts."""
     bad = [f"{fact.label}: {fact.value}" for fact in preview.facts if fact.state == "bad"]
