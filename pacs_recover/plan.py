@@ -132,13 +132,6 @@ def _read(backup: Backup, open_backup: Any, scratch: Path, look: Look) -> tuple[
     return Choice(backup=backup, sha256=read.sha256, bytes=read.content, manifest=record, reached=came_to), preview
 
 
-def _disagreements(together: Look) -> tuple[Fact, ...]:
-    """Where the parts do not fit each other; certificates are read by a library that only a plan needs."""
-    from pacs_recover.components import agreement
-
-    return tuple(agreement.findings(together))
-
-
 def _compared(backup: Backup, scratch: Path, look: Look) -> Comparison:
     """What one backup, read before, would change. BadBackup."""
     spare = scratch / f"{backup.component}-live"
