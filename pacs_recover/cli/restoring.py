@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from pacs_recover import catalog, front, looks
+from pacs_recover import front, looks
 from pacs_recover import plan as plans
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, interactive, json_option
@@ -74,7 +74,8 @@ def _saved_now(context: Context, made: Plan) -> bool:
 def _make(
     context: Context, components: tuple[str, ...], backups: tuple[str, ...], at: datetime | None, since: datetime | None
 ) -> Plan:
-    chosen = select(context.catalog(), components, backups, at)
+    only = components[0] if len(components) == 1 and components[0] in LIVE and not backups else None
+    chosen = select(context.catalog(only), components, backups, at)
     return plans.make(context.site, chosen, context.state, since, at)
 
 
@@ -171,7 +172,7 @@ def _saved(
         raise UsageError("--at and --since belong to the making of a plan", "leave them out beside --plan")
     saved = plans.load(plan_id, context.state)
     ids = {choice.backup.id for choice in saved.request.choices}
-    named = {catalog.find(context.catalog(), text).id for text in backups}
+    named = {context.find(text).id for text in backups}
     names = {name for word in components for name in (LIVE if word == "full" else (word,))}
     if (names and names != set(saved.request.components)) or not named <= ids:
         raise UsageError(f"plan {plan_id} restores {', '.join(map(safe, sorted(ids)))}", "name the same, or plan again")
