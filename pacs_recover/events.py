@@ -79,6 +79,8 @@ class Request(Struct, frozen=True, kw_only=True):
     rto_seconds: float
     operator: str
     host: str
+    carry_over: bool = False
+    """Whether messages that only the live queue has are added to the restored one after the stop."""
     since: datetime | None = None
     """When the outage began, if the operator said so."""
     at: datetime | None = None
@@ -221,6 +223,6 @@ def encode(event: AnyEvent) -> bytes:
 
 
 def decode(line: bytes) -> AnyEvent:
-    """The event in one JSON object; msgspec.DecodeError where it is none."""
+    """The event in one JSON object; one of UNDECODABLE where it is none."""
     event: AnyEvent = _decoder.decode(line)
     return event

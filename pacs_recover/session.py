@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pacs_recover import calling, catalog, front, live, looks, report, rolling_back, site
+from pacs_recover import calling, catalog, findings, front, live, looks, pace, report, rolling_back, site, thawing
 from pacs_recover import plan as plans
-from pacs_recover.catalog import Catalog
+from pacs_recover.catalog import Catalog, Partly
 from pacs_recover.components import Comparison
 from pacs_recover.errors import RecoverError, Refused, SourceError, UsageError
 from pacs_recover.events import Request
@@ -31,9 +31,7 @@ from pacs_recover.sources import Source, sources_of
 from pacs_recover.sources.file import FileSource
 from pacs_recover.state import JOURNAL, State, default_place
 from pacs_recover.text import safe
-
-REMEMBERED = 20
-"""Runs that are looked through for how long a step takes here."""
+from pacs_recover.thawing import Offer, Tier
 
 
 class NoSite(UsageError):
@@ -79,9 +77,9 @@ class Session:
         every = sources_of(self.site, self.state.journals())
         return tuple(source for source in every if source.kind != FileSource.kind)
 
-    def read(self, source: Source) -> Catalog:
-        """What one source holds; a fault is in its state."""
-        return catalog.read([source])
+    def read(self, source: Source, partly: Partly | None = None) -> Catalog:
+        """What one source holds, told while it is read; a fault is in its state."""
+        return catalog.read([source], longest=catalog.WATCHED, partly=partly)
 
     def status(self, found: Catalog) -> dict[str, Any]:
         """Freshness of these backups, and the services."""
@@ -102,7 +100,7 @@ class Session:
 
     def needs_root(self) -> bool:
         """Whether this user can look but not restore."""
-        return any(fact.label == "rights" for fact in plans.host_findings(self.site, ()))
+        return any(fact.label == "rights" for fact in findings.host_findings(self.site, ()))
 
     def preview(self, backup: Backup, stopping: Callable[[], bool], amount: Callable[[Amount], None]) -> Preview:
         """Read a backup to its end and say what it is. SourceError; Interrupted where it was told to stop."""
@@ -112,9 +110,18 @@ class Session:
         """What restoring a backup would change. BadBackup, SourceError; Interrupted where it was told to stop."""
         return looks.compare(self.site, backup, self.state, stopping)
 
-    def plan(self, backups: Sequence[Backup]) -> Plan:
+    def thaw_offer(self, backup: Backup) -> Offer:
+        """What having an archived backup made readable would take. UsageError, SourceError."""
+        return thawing.look(self.site, backup, self.state)
+
+    def thaw(self, backup: Backup, tier: Tier) -> Offer:
+        """Ask for it, which costs. Refused, UsageError, SourceError."""
+        self.must_write("a thaw")
+        return thawing.ask(self.site, backup, self.state, tier)
+
+    def plan(self, backups: Sequence[Backup], *, carry_over: bool = False) -> Plan:
         """Read these backups, judge them, compare them with what lives; the plan is kept so that it can be armed."""
-        made = plans.make(self.site, backups, self.state)
+        made = plans.make(self.site, backups, self.state, carry_over=carry_over)
         if not self.read_only and not made.refusals:
             plans.save(made, self.state)
         return made
@@ -165,15 +172,12 @@ class Session:
 
     def pace(self) -> dict[str, float]:
         """How many seconds each step took here when it last went well, by its title."""
-        found: dict[str, float] = {}
-        for run in reversed(self.state.runs()[:REMEMBERED]):
-            try:
-                told = looks.report_of(run)
-            except RecoverError:
-                continue
-            if told.outcome == "restored":
-                found |= {step.title: step.seconds for step in told.steps if step.seconds is not None}
-        return found
+        return pace.of(self.state, self.site.name)
+
+    def goes_on(self, run: str) -> str:
+        """How a run that goes on without this terminal is found again, in lines to print."""
+        ways = f"  follow it:  {self.line('attach', run)}\n  undo it:    {self.line('rollback', run)}\n"
+        return f"The run {run} goes on without this terminal.\n{ways}"
 
     def line(self, *words: str) -> str:
         """The command line that does the same."""

@@ -54,7 +54,7 @@ def cli(
 
 
 def _add_commands() -> None:
-    from pacs_recover.cli import demo, looking, points, restoring, runs, verifying
+    from pacs_recover.cli import demo, looking, points, restoring, runs, thaw, verifying
 
     for command in (
         demo.demo,
@@ -63,6 +63,7 @@ def _add_commands() -> None:
         looking.preview,
         looking.diff,
         looking.extract,
+        thaw.thaw,
         points.show_points,
         verifying.verify,
         looking.status,

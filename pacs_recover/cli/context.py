@@ -22,6 +22,7 @@ from pacs_recover.site import Site
 from pacs_recover.sources import sources_of
 from pacs_recover.sources.file import FileSource
 from pacs_recover.state import State, default_place
+from pacs_recover.text import count, safe
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,7 +54,10 @@ class Context:
 
     def catalog(self, component: str | None = None, source: str | None = None, *, brief: bool = False) -> Catalog:
         """Every backup that can be seen now; ``brief`` as in ``catalog.read``."""
-        return catalog.read(sources_of(self.site, self.state.journals()), component, source, brief=brief)
+        sources = sources_of(self.site, self.state.journals())
+        if not sys.stderr.isatty():
+            return catalog.read(sources, component, source, brief=brief)
+        return catalog.read(sources, component, source, brief=brief, longest=catalog.WATCHED, partly=_say_progress)
 
     def find(self, text: str) -> Backup:
         """The backup that is named, looked for only where its name says. UsageError, SourceError."""
@@ -65,6 +69,11 @@ class Context:
     def must_write(self, what: str) -> None:
         """Refused where the operator said that nothing may be changed."""
         calling.must_write(self.read_only, what)
+
+
+def _say_progress(so_far: Catalog) -> None:
+    reading = [safe(state.name) for state in so_far.sources if not state.ok]
+    output.say(f"… {count(len(so_far.backups), 'backup')} so far; still reading {', '.join(reading) or 'on'}")
 
 
 def program_for(run: Path) -> str:
