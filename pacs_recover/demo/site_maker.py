@@ -103,7 +103,7 @@ class _Maker:
         self.live = directory / "live"
         self.store = Store(directory / "backups")
         self.every_kind = every_kind
-        self.sources: list[dict[str, str]] = [{"name": SOURCE, "kind": "local", "path": str(self.store.directory)}]
+        self.sources: list[dict[str, object]] = [{"name": SOURCE, "kind": "local", "path": str(self.store.directory)}]
         self.key_file = directory / "backup_key"
         self.settings = Settings(self.live, _free_port())
         self.authority = certificates.authority(now)
@@ -220,7 +220,8 @@ class _Maker:
         root = self.directory / "litestream"
         with tempfile.TemporaryDirectory(dir=self.directory) as scratch:
             replica.write(root, Path(scratch), self.traffic, self.now)
-        self.sources.append({"name": replica.SOURCE, "kind": "litestream", "path": str(root)})
+        no_service = {"followed": False}
+        self.sources.append({"name": replica.SOURCE, "kind": "litestream", "path": str(root), **no_service})
 
     def _log_backups(self) -> None:
         last = self._last(4)
