@@ -40,6 +40,14 @@ def _steps(job: Job, parts: list[Component]) -> Iterator[Step]:
     for part in parts:
         yield from part.swap(job)
     yield Step("What is live is what was verified", lambda: job.target.check_live(), kind="check")
+    if job.validation is not None:
+        yield from _proof(job, names, job.validation)
+    for part in parts:
+        if isinstance(part, Afterwards):
+            yield from part.afterwards(job)
+
+
+def _proof(job: Job, names: str, validation: tuple[Step, ...]) -> Iterator[Step]:
     yield Step(f"Start {names}", lambda: job.target.control.start())
     yield Step(
         "PACS Bridge runs and answers",
@@ -47,6 +55,7 @@ def _steps(job: Job, parts: list[Component]) -> Iterator[Step]:
         kind="check",
         phase="up",
     )
+    yield from validation
     yield Step(
         "PACS Bridge stays up",
         lambda: job.target.control.soak(),
@@ -54,9 +63,6 @@ def _steps(job: Job, parts: list[Component]) -> Iterator[Step]:
         phase="soak",
         covers="Service starts with restored data",
     )
-    for part in parts:
-        if isinstance(part, Afterwards):
-            yield from part.afterwards(job)
 
 
 def ready(job: Job) -> str:

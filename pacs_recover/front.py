@@ -13,14 +13,15 @@ import msgspec
 
 from pacs_recover import plan as plans
 from pacs_recover import worker
-from pacs_recover.errors import RecoverError, Refused
+from pacs_recover.errors import RecoverError, Refused, SourceError
 from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Request, Resumed
 from pacs_recover.journal import Journal, Reader, is_written, read
 from pacs_recover.plan import Plan
-from pacs_recover.runs import ENDS, is_finished, last_end
+from pacs_recover.runs import ENDS, is_drill, is_finished, last_end
 from pacs_recover.state import JOURNAL, State
 from pacs_recover.target import lock
 from pacs_recover.target.host import live_trees
+from pacs_recover.target.sandbox import refuse_drill
 from pacs_recover.text import safe
 
 PATIENCE = 0.2
@@ -139,6 +140,8 @@ def take_up(run: Path, purpose: worker.Purpose) -> Following:
     if is_written(run / JOURNAL):
         raise Refused(f"run {run.name} is still going on", f"follow it: pacs-recover attach {run.name}")
     events, _ = read(run / JOURNAL)
+    if is_drill(events):
+        refuse_drill(run.name)
     return Following(run, worker.spawn(run, purpose, plans.operator()), skip=len(events))
 
 
@@ -186,8 +189,15 @@ def close(run: Path, why: str) -> None:
 
 
 def unfinished(state: State) -> list[Path]:
-    """The runs of a state directory that have not ended, newest first."""
-    return [run for run in state.runs() if not is_finished(run / JOURNAL)]
+    """The runs of a state directory that have not ended, newest first; a drill changes nothing that is to be ended."""
+    return [run for run in state.runs() if not is_finished(run / JOURNAL) and not _is_drill(run)]
+
+
+def _is_drill(run: Path) -> bool:
+    try:
+        return is_drill(read(run / JOURNAL)[0])
+    except SourceError:
+        return False
 
 
 def _write(path: Path, data: bytes) -> None:
