@@ -131,8 +131,13 @@ def start(plan: Plan, state: State, *, assume_yes: bool) -> Following:
     run = state.new_run()
     plans.use_up(plan, state, run)
     request = msgspec.structs.replace(plan.request, run=run.name, assume_yes=assume_yes)
-    _write(run / worker.REQUEST, msgspec.json.encode(request))
+    write_request(run, request)
     return Following(run, worker.spawn(run, "restore"))
+
+
+def write_request(run: Path, request: Request) -> None:
+    """Leave a request where the run's worker finds it. OSError."""
+    _write(run / worker.REQUEST, msgspec.json.encode(request))
 
 
 def take_up(run: Path, purpose: worker.Purpose) -> Following:

@@ -54,7 +54,7 @@ def cli(
 
 
 def _add_commands() -> None:
-    from pacs_recover.cli import demo, looking, restoring, runs
+    from pacs_recover.cli import demo, drilling, looking, restoring, runs
 
     for command in (
         demo.demo,
@@ -66,6 +66,8 @@ def _add_commands() -> None:
         looking.status,
         restoring.show_plan,
         restoring.restore,
+        drilling.drill,
+        drilling.rto,
         runs.show_runs,
         runs.attach,
         runs.resume,

@@ -21,7 +21,8 @@ from pacs_recover.selection import moment, select
 from pacs_recover.text import both_times, safe, seconds
 
 
-def _moment(_: Any, __: Any, text: str | None) -> datetime | None:
+def as_moment(_: Any, __: Any, text: str | None) -> datetime | None:
+    """An option's time. UsageError."""
     return moment(text) if text else None
 
 
@@ -30,8 +31,8 @@ def choosing(function: Any) -> Any:
     for option in (
         click.argument("components", nargs=-1),
         click.option("--backup", "backups", multiple=True, metavar="ID", help="An id, a unique prefix, or a path."),
-        click.option("--at", callback=_moment, metavar="TIME", help="The newest backups at or before this time."),
-        click.option("--since", callback=_moment, metavar="TIME", help="When the outage began."),
+        click.option("--at", callback=as_moment, metavar="TIME", help="The newest backups at or before this time."),
+        click.option("--since", callback=as_moment, metavar="TIME", help="When the outage began."),
     ):
         function = option(function)
     return function

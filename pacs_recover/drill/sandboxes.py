@@ -104,7 +104,7 @@ def image_of(site: Site, service: ServiceConfig) -> Image:
 
 
 def command_of(site: Site, service: ServiceConfig) -> tuple[str, ...]:
-    """What the drill's container runs: ``drill.start``, else what the live one was made to run, else the image's own."""
+    """What the drill's container runs: ``drill.start``, else what the live one runs, else the image's own."""
     if site.drill.start:
         return _named(site)
     if not isinstance(service, ContainerConfig) or site.drill.image:
@@ -134,7 +134,7 @@ def _named(site: Site) -> tuple[str, ...]:
 
 
 def _of_unit(unit: str, environment: Mapping[str, str]) -> Program:
-    """What the unit's ExecStart runs. systemd shows its arguments unquoted, so one with a blank cannot be told apart."""
+    """What the unit's ExecStart runs; systemd shows its arguments unquoted, so none may hold a blank."""
     hint = "name it as drill.start in the site file"
     try:
         shown = call(["systemctl", "show", f"--property={PROPERTIES}", "--", unit], LOOK, {**os.environ, "LC_ALL": "C"})

@@ -50,7 +50,7 @@ class Inside:
 
     def ask(self, question: Question) -> Answer:
         """One question, answered in time or not at all. RecoverError."""
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin
         try:
             self.process.stdin.write(msgspec.json.encode(question) + b"\n")
             self.process.stdin.flush()

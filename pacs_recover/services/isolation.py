@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def must_be_isolated(pid: int, copies: Mapping[Path, Path], hidden: Iterable[Pat
 
 
 def _must_have_its_own(pid: int) -> None:
-    shared = [kind for kind in NAMESPACES if os.path.samefile(f"/proc/{pid}/ns/{kind}", f"/proc/self/ns/{kind}")]
+    shared = [kind for kind in NAMESPACES if Path(f"/proc/{pid}/ns/{kind}").samefile(f"/proc/self/ns/{kind}")]
     if shared:
         raise NotIsolated(f"the sandbox shares its {', '.join(shared)} namespace with the host", "nothing was started")
 
@@ -49,7 +48,7 @@ def _must_have_no_network(pid: int) -> None:
 
 def _must_see(root: Path, copies: Mapping[Path, Path], hidden: Iterable[Path]) -> None:
     for place, copy in copies.items():
-        if not os.path.samefile(_within(root, place), copy):
+        if not _within(root, place).samefile(copy):
             raise NotIsolated(f"the sandbox does not see its copy at {safe(place)}", "nothing was started")
     for live in hidden:
         if live.exists() and _is_there(_within(root, live), live):
@@ -58,7 +57,7 @@ def _must_see(root: Path, copies: Mapping[Path, Path], hidden: Iterable[Path]) -
 
 def _is_there(seen: Path, live: Path) -> bool:
     try:
-        return os.path.samefile(seen, live)
+        return seen.samefile(live)
     except FileNotFoundError:
         return False
 

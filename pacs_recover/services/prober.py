@@ -102,7 +102,7 @@ def _exchange(question: AskPort | AskMllp) -> Answer:
 
 
 def _context(question: AskMllp) -> ssl.SSLContext:
-    """Without verification, as the address is loopback's: whether it is the restored certificate is seen by its hash."""
+    """Without verification, as the address is loopback's: that it is the restored certificate is seen by its hash."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

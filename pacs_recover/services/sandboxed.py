@@ -271,7 +271,7 @@ def _child(told: int) -> int:
 def _is_built(pid: int, box: Box) -> bool:
     root = Path(f"/proc/{pid}/root")
     try:
-        return all(os.path.samefile(root / place.relative_to("/"), copy) for place, copy in box.copies.items())
+        return all((root / place.relative_to("/")).samefile(copy) for place, copy in box.copies.items())
     except OSError:
         return False
 

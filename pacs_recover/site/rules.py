@@ -242,12 +242,16 @@ def _drill(site: Site) -> Broken:
                 "is no http address, or has a user in it",
                 "write http://127.0.0.1:8081/health/ready",
             )
-    for key in ("readable", "writable"):
-        for index, path in enumerate(getattr(drill, key)):
-            if path == Path("/") or any(getattr(site.live, name).is_relative_to(path) for name in LIVE):
-                yield ("drill", key, index), "holds a live part", "name the program's own directory"
+    yield from _drill_directories(site)
     if drill.message_timeout <= 0:
         yield ("drill", "message_timeout"), "must be more than 0", ""
+
+
+def _drill_directories(site: Site) -> Broken:
+    for key in ("readable", "writable"):
+        for index, path in enumerate(getattr(site.drill, key)):
+            if path == Path("/") or any(getattr(site.live, name).is_relative_to(path) for name in LIVE):
+                yield ("drill", key, index), "holds a live part", "name the program's own directory"
 
 
 def _durations(site: Site) -> Broken:

@@ -26,7 +26,7 @@ class Production(Struct, frozen=True):
     """What was seen, each part by its name."""
 
     parts: dict[str, str]
-    """Of configuration and certificates one SHA-256 over names, modes, owners and contents; of the queue which files."""
+    """Of configuration and certificates a SHA-256 over names, modes, owners and contents; of the queue which file."""
     queue: dict[str, str]
     """SHA-256 of each file of the queue's set: while the service runs it goes on writing them."""
     services: dict[str, ServiceState]
