@@ -36,7 +36,8 @@ def _steps(job: Job, parts: list[Component]) -> Iterator[Step]:
         yield from part.prepare(job)
     for question in job.questions:
         yield Step(question.title, lambda question=question: question.details, kind="ask")  # type: ignore[misc]
-    yield Step(f"Stop {names}", lambda: job.target.control.stop(), phase="down")
+    if job.validation is not None:
+        yield Step(f"Stop {names}", lambda: job.target.control.stop(), phase="down")
     for part in parts:
         yield from part.swap(job)
     yield Step("What is live is what was verified", lambda: job.target.check_live(), kind="check")

@@ -147,7 +147,8 @@ def _service(site: Site, drill: Drill, run: Path) -> Sandboxed:
         mounts = inspected(image.runtime, real.name).get("Mounts") if isinstance(real, ContainerConfig) else None
         live = {path.component: Path(path.declared) for path in drill.production}
         copies = mapped(mounts, live, partial(under, home)) or box.copies
-        return SandboxedContainer(replace(box, copies=copies), image, f"pacs_recover_{run.name}")
+        box = replace(box, copies=copies, readable=site.drill.readable)  # the image has the rest
+        return SandboxedContainer(box, image, f"pacs_recover_{run.name}")
     program = sandboxes.program_of(site, real, variables)
     box = _box(site, drill, run, real.name, program.argv, variables)
     return Process(replace(box, directory=program.directory))

@@ -14,6 +14,7 @@ from pacs_recover.errors import RecoverError
 from pacs_recover.events import SandboxKind
 from pacs_recover.services import sandboxed, sandboxed_container
 from pacs_recover.services.calls import LOOK, NoAnswer, call
+from pacs_recover.services.container import Container
 from pacs_recover.services.sandboxed_container import Image, inspected
 from pacs_recover.site import CommandConfig, ContainerConfig, ServiceConfig, Site, SystemdConfig
 from pacs_recover.text import safe
@@ -98,6 +99,11 @@ def image_of(site: Site, service: ServiceConfig) -> Image:
         return Image(runtime, site.drill.image)
     live = inspected(runtime, boxed.container) if boxed else {}
     name = live.get("Image") or live.get("Config", {}).get("Image")
+    if not name and boxed:
+        detail = Container(boxed.container, runtime).state().detail
+        raise RecoverError(
+            f"the image of {safe(boxed.container)} is not known: {detail}", "see: drill.image in the site file"
+        )
     if not name:
         raise RecoverError("no image is known for the drill's container", "name one as drill.image in the site file")
     return Image(runtime, str(name), str(live.get("Config", {}).get("User") or ""))

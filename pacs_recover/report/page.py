@@ -251,8 +251,9 @@ def _checks(report: Report) -> Iterator[Row]:
 
 def _backups(report: Report, zone: tzinfo | None) -> Iterator[Row]:
     for backup in report.backups:
+        sha256 = backup.sha256 if report.mode == "drill" else f"{backup.sha256[:16]}…"
         odd = [f"{f.label}: {f.value}" for f in report.findings if f.backup == backup.id]
-        evidence = f"taken {both_times(backup.taken_at, zone)}; {size(backup.size)}; SHA-256 {backup.sha256[:16]}…"
+        evidence = f"taken {both_times(backup.taken_at, zone)}; {size(backup.size)}; SHA-256 {sha256}"
         yield Row(backup.component, (), backup.id, "; ".join([evidence, backup.manifest, *odd]))
 
 

@@ -204,11 +204,12 @@ def bubblewrap(box: Box) -> list[str]:
     privileged = os.geteuid() == 0
     caps = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"] if privileged else []
     argv = ["bwrap", *shut, *caps, "--proc", "/proc", "--dev", "/dev", *_system(), *_parents(box)]
+    for path in SCRATCH:
+        argv += ["--perms", "1777", "--tmpfs", path]
     for path in (*SETTINGS, *map(str, box.readable)):
         argv += ["--ro-bind-try", path, path]
     argv += [word for path in _shown(box) for word in ("--tmpfs" if path.is_dir() else "--ro-bind", *_mask(path))]
-    for path in (*SCRATCH, *map(str, box.writable)):
-        argv += ["--perms", "1777", "--tmpfs", path]
+    argv += [word for path in box.writable for word in ("--perms", "1777", "--tmpfs", str(path))]
     for place, copy in sorted(box.copies.items()):
         argv += ["--bind", str(copy), str(place)]
     variables = [word for name, value in box.environment.items() for word in ("--setenv", name, value)]

@@ -88,6 +88,8 @@ class SandboxedContainer:
     def _options(self) -> list[str]:
         shut = ["--network=none", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--pull=never"]
         mounts = [f"--volume={copy}:{place}" for place, copy in sorted(self.box.copies.items())]
+        mounts += [f"--volume={path}:{path}:ro" for path in self.box.readable]
+        mounts += [f"--tmpfs={path}:mode=1777" for path in self.box.writable]
         user = [f"--user={self.image.user}"] if self.image.user else []
         return ["--name", self.called, f"--label={LABEL}", *shut, *user, *mounts]
 
