@@ -13,6 +13,7 @@ from pacs_recover.drill import sandboxes
 from pacs_recover.drill.validation import Validation
 from pacs_recover.errors import RecoverError
 from pacs_recover.events import Drill, Noted, Request
+from pacs_recover.formats import hl7_messages
 from pacs_recover.jobs import environment, opener, site_of
 from pacs_recover.journal import Journal
 from pacs_recover.model import Service, Step
@@ -76,6 +77,8 @@ class Rehearsal:
 
     def _furnish(self) -> str:
         site, chosen = self.job.look.site, self.job.choices
+        for path in site.drill.messages:
+            hl7_messages.from_file(path)  # what cannot be sent is said before anything is restored
         real = {path.component: Path(path.real) for path in self.drill.production}
         said = [self.target.copy(name, real[name]) for name in ("config", "certs") if name not in chosen]
         said += [] if "queue" in chosen else ["queue: begins empty"]

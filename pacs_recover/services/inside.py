@@ -9,7 +9,6 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
@@ -31,22 +30,18 @@ class Inside:
 
     @classmethod
     def of(cls, pid: int) -> Inside:
-        """Enter the network of this process. RecoverError where that cannot be done."""
-        argv = [*entering(pid), sys.executable, "-P", "-m", "pacs_recover.services.prober"]
-        here = str(Path(__file__).parents[2])
-        try:
-            return cls(
-                subprocess.Popen(
-                    argv,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": here, "PYTHONSAFEPATH": "1"},
-                    cwd="/",
-                )
+        """Start one that enters the network of this process; where it cannot, it answers nothing. OSError."""
+        path = os.pathsep.join(entry for entry in sys.path if entry)
+        return cls(
+            subprocess.Popen(
+                [sys.executable, "-P", "-m", "pacs_recover.services.prober", str(pid)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": path},
+                cwd="/",
             )
-        except OSError as error:
-            raise RecoverError(f"nsenter cannot be run: {error.strerror}", "install util-linux") from error
+        )
 
     def ask(self, question: Question) -> Answer:
         """One question, answered in time or not at all. RecoverError."""
@@ -92,9 +87,3 @@ class Inside:
             if stream:
                 with suppress(OSError):
                     stream.close()
-
-
-def entering(pid: int) -> list[str]:
-    """The command that runs another in the network of a process; who is not root goes through its user namespace."""
-    user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
-    return ["nsenter", "--target", str(pid), *user, "--net", "--"]

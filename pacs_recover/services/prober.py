@@ -1,12 +1,15 @@
 """The process that asks a sandboxed service from inside its network: one JSON question a line, one JSON answer a line.
 
-``python -m pacs_recover.services.prober``, entered into the sandbox's network by whoever starts it.
+``python -m pacs_recover.services.prober PID`` enters the network of that process first, and ends where it cannot.
 """
 
 from __future__ import annotations
 
 import base64
+import ctypes
+import fcntl
 import hashlib
+import os
 import socket
 import ssl
 import sys
@@ -21,6 +24,8 @@ from pacs_recover.formats.mllp import Peer
 from pacs_recover.services.health import probe
 from pacs_recover.text import safe
 
+NS_GET_USERNS = 0xB701
+"""linux/nsfs.h: a descriptor of the user namespace that owns a namespace."""
 HOST = "127.0.0.1"
 """Nothing else can be reached in there."""
 
@@ -111,8 +116,24 @@ def _context(question: AskMllp) -> ssl.SSLContext:
     return context
 
 
-def main() -> int:
-    """Answer until the questions end."""
+def enter(pid: int) -> None:
+    """Move into the network of a process, through the user namespace that owns it where we are not root. OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    network = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    if os.geteuid() != 0:
+        _move(libc, fcntl.ioctl(network, NS_GET_USERNS))
+    _move(libc, network)
+
+
+def _move(libc: ctypes.CDLL, namespace: int) -> None:
+    if libc.setns(namespace, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def main(argv: list[str]) -> int:
+    """Enter, then answer until the questions end."""
+    enter(int(argv[0]))
     decoder = msgspec.json.Decoder(Question)
     for line in sys.stdin.buffer:
         sys.stdout.buffer.write(msgspec.json.encode(answer(decoder.decode(line))) + b"\n")
@@ -121,4 +142,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -300,7 +300,7 @@ def _is_alive(pid: int) -> bool:
 
 def missing() -> str:
     """Why no process can be shut in on this host; empty where one can."""
-    for program, package in (("bwrap", "bubblewrap"), ("nsenter", "util-linux"), ("setpriv", "util-linux")):
+    for program, package in (("bwrap", "bubblewrap"), ("setpriv", "util-linux")):
         if not shutil.which(program):
             return f"{program} is not installed (package {package})"
     try:

@@ -22,7 +22,7 @@ from tests.real_systemd import RealSystemd, needs_systemd, real_systemd  # noqa:
 from tests.services.test_container import Podman, needs_podman
 
 ROOT = Path(__file__).parents[2]
-needs_sandbox = pytest.mark.needs("bwrap", "nsenter", "setpriv", reason="a real sandbox")
+needs_sandbox = pytest.mark.needs("bwrap", "setpriv", reason="a real sandbox")
 
 
 def as_site(drilled: Drilled, **changes: object) -> None:
@@ -170,7 +170,7 @@ def test_litestream_is_never_what_a_drill_starts() -> None:
 def test_what_cannot_be_told_is_not_started(
     services: list[object], why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for program in ("nsenter", "bwrap", "setpriv"):
+    for program in ("bwrap", "setpriv"):
         if found := shutil.which(program):
             (tmp_path / program).symlink_to(found)
     monkeypatch.setenv("PATH", str(tmp_path))

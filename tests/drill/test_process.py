@@ -27,7 +27,7 @@ from pacs_recover.target.control import Control
 from pacs_recover.target.sandbox import Sandbox
 from tests.drill.conftest import FULL, Drilled
 
-pytestmark = pytest.mark.needs("bwrap", "nsenter", "setpriv", reason="a real sandbox")
+pytestmark = pytest.mark.needs("bwrap", "setpriv", reason="a real sandbox")
 
 
 def test_a12_b16_a_drill_restores_all_times_all_and_leaves_production_as_it_was(drilled: Drilled) -> None:
