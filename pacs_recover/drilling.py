@@ -11,7 +11,8 @@ import msgspec
 
 from pacs_recover import __version__, engine, worker
 from pacs_recover import plan as plans
-from pacs_recover.drill import choose, sweep
+from pacs_recover.drill.sandboxes import choose
+from pacs_recover.drill.sweeping import sweep
 from pacs_recover.errors import BadBackup, SourceError
 from pacs_recover.events import Choice, Drill, Ended, Failed, Noted, Planned, Request, Topic
 from pacs_recover.front import Following, write_request

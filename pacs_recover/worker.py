@@ -17,7 +17,6 @@ from msgspec import Struct
 
 from pacs_recover import __version__, engine, questions
 from pacs_recover.checklist import checklist
-from pacs_recover.drill import open_drill
 from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Failed, Planned, Request, Resumed
 from pacs_recover.jobs import open_job
@@ -132,6 +131,8 @@ def opened(request: Request, journal: Journal) -> tuple[Target, tuple[Step, ...]
     """The target and the checklist of a request: of a drill with its sandbox made. RecoverError, OSError."""
     journals = sibling_journals(journal.path.parent)
     if request.mode == "drill":
+        from pacs_recover.drill.opening import open_drill  # deferred: it loads what certificates are read with
+
         rehearsal = open_drill(request, journal, journals)
         return rehearsal.target, rehearsal.steps()
     job = open_job(request, journal, journals)

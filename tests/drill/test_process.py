@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from pacs_recover import drilling, looks, worker
-from pacs_recover.drill import sweep
+from pacs_recover.drill.sweeping import sweep
 from pacs_recover.errors import Refused
 from pacs_recover.events import Began, Passed
 from pacs_recover.front import take_up
