@@ -13,18 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from pacs_recover import catalog, front, looks, report, rolling_back, site
+from pacs_recover import calling, catalog, findings, front, live, looks, pace, report, rolling_back, site, thawing
 from pacs_recover import plan as plans
-from pacs_recover.catalog import Catalog
-from pacs_recover.components import Comparison, component, read_backup
-from pacs_recover.errors import BadBackup, Interrupted, RecoverError, Refused, SourceError, UsageError
+from pacs_recover.catalog import Catalog, Partly
+from pacs_recover.components import Comparison
+from pacs_recover.errors import RecoverError, Refused, SourceError, UsageError
 from pacs_recover.events import Request
 from pacs_recover.front import Following
-from pacs_recover.jobs import live_paths, opener
+from pacs_recover.jobs import live_paths
 from pacs_recover.journal import is_written, read
-from pacs_recover.model import Amount, Backup, Fact, Preview
+from pacs_recover.model import Amount, Backup, Preview
 from pacs_recover.plan import Plan
 from pacs_recover.report import Report
 from pacs_recover.runs import is_drill, is_finished
@@ -34,9 +32,10 @@ from pacs_recover.sources.file import FileSource
 from pacs_recover.state import JOURNAL, State, default_place
 from pacs_recover.target.sandbox import refuse_drill
 from pacs_recover.text import safe
+from pacs_recover.thawing import Offer, Tier
 
-REMEMBERED = 20
-"""Runs that are looked through for how long a step takes here."""
+LONGEST = 600.0
+"""Seconds after which a source is not waited for: nobody has to, as what it gives is shown meanwhile."""
 
 
 class NoSite(UsageError):
@@ -82,13 +81,17 @@ class Session:
         every = sources_of(self.site, self.state.journals())
         return tuple(source for source in every if source.kind != FileSource.kind)
 
-    def read(self, source: Source) -> Catalog:
-        """What one source holds; a fault is in its state."""
-        return catalog.read([source])
+    def read(self, source: Source, partly: Partly | None = None) -> Catalog:
+        """What one source holds, told while it is read; a fault is in its state."""
+        return catalog.read([source], longest=LONGEST, partly=partly)
 
     def status(self, found: Catalog) -> dict[str, Any]:
         """Freshness of these backups, and the services."""
         return looks.status(self.site, found, self.state)
+
+    def live(self) -> dict[str, Any]:
+        """How much waits in the live queue, how long the live certificates last; unknown where that takes long."""
+        return live.read(self.site, self.state)
 
     def open_runs(self) -> list[OpenRun]:
         """Runs of this site that have not ended, newest first: ours, and others' by the marks beside the live paths."""
@@ -101,31 +104,28 @@ class Session:
 
     def needs_root(self) -> bool:
         """Whether this user can look but not restore."""
-        return any(fact.label == "rights" for fact in plans.host_findings(self.site, ()))
+        return any(fact.label == "rights" for fact in findings.host_findings(self.site, ()))
 
     def preview(self, backup: Backup, stopping: Callable[[], bool], amount: Callable[[Amount], None]) -> Preview:
         """Read a backup to its end and say what it is. SourceError; Interrupted where it was told to stop."""
-        with self.state.scratch() as scratch:
-            into = scratch / "content"
-            into.mkdir(mode=0o700)
-            part, look = component(backup.component), looks.look(self.site)
-            try:
-                with opener(self.site, self.state.journals(), scratch)(backup) as raw:
-                    done = _exhaust(read_backup(part, backup, raw, into, look), stopping, amount)
-                seen = part.preview(into, look)
-            except BadBackup as error:
-                why = f"{error.message} ({error.hint})" if error.hint else error.message
-                return Preview((Fact("damaged", why, "bad"),))
-        whole = Fact("read to its end", f"{done.content:,} bytes unpacked, SHA-256 {done.sha256[:16]}")
-        return msgspec.structs.replace(seen, facts=(whole, *seen.facts))
+        return looks.preview(self.site, backup, self.state, stopping, amount)
 
     def compare(self, backup: Backup) -> Comparison:
         """What restoring a backup would change. BadBackup, SourceError."""
         return looks.compare(self.site, backup, self.state)
 
-    def plan(self, backups: Sequence[Backup]) -> Plan:
+    def thaw_offer(self, backup: Backup) -> Offer:
+        """What having an archived backup made readable would take. UsageError, SourceError."""
+        return thawing.look(self.site, backup, self.state)
+
+    def thaw(self, backup: Backup, tier: Tier) -> Offer:
+        """Ask for it, which costs. Refused, UsageError, SourceError."""
+        self.must_write("a thaw")
+        return thawing.ask(self.site, backup, self.state, tier)
+
+    def plan(self, backups: Sequence[Backup], *, carry_over: bool = False) -> Plan:
         """Read these backups, judge them, compare them with what lives; the plan is kept so that it can be armed."""
-        made = plans.make(self.site, backups, self.state)
+        made = plans.make(self.site, backups, self.state, carry_over=carry_over)
         if not self.read_only and not made.refusals:
             plans.save(made, self.state)
         return made
@@ -166,8 +166,7 @@ class Session:
 
     def must_write(self, what: str) -> None:
         """Refused where the operator said that nothing may be changed."""
-        if self.read_only:
-            raise Refused(f"{what} changes things, and this console is READ-ONLY", "start it without --read-only")
+        calling.must_write(self.read_only, what)
 
     def runs(self) -> list[dict[str, Any]]:
         """Past and present runs, newest first, each with its directory under ``path``."""
@@ -179,15 +178,7 @@ class Session:
 
     def pace(self) -> dict[str, float]:
         """How many seconds each step took here when it last went well, by its title."""
-        found: dict[str, float] = {}
-        for run in reversed(self.state.runs()[:REMEMBERED]):
-            try:
-                told = looks.report_of(run)
-            except RecoverError:
-                continue
-            if told.outcome == "restored":
-                found |= {step.title: step.seconds for step in told.steps if step.seconds is not None}
-        return found
+        return pace.of(self.state, self.site.name)
 
     def line(self, *words: str) -> str:
         """The command line that does the same."""
@@ -209,25 +200,13 @@ def open_session(site_option: Path | None, state_option: Path | None, read_only:
             "there is no site file, and nothing of PACS Bridge in the usual places",
             f"looked for {site.finding.USUAL} and {', '.join(map(str, _usual_places(loaded)))}",
         )
-    named = (("--site", found.path if found.path != site.finding.USUAL else None), ("--state", state_option))
-    words = ["pacs-recover", *(word for option, path in named if path for word in (option, str(path.absolute())))]
-    command = " ".join(map(shlex.quote, [*words, *(["--read-only"] if read_only else [])]))
+    named = found.path if found.path != site.finding.USUAL else None
+    command = calling.program(named, state_option, read_only=read_only)
     return Session(loaded, State(state_option or default_place()), read_only, command)
 
 
 def _usual_places(of: Site) -> tuple[Path, ...]:
     return (of.live.config, of.live.queue, *of.directories.values())
-
-
-def _exhaust(work: Any, stopping: Callable[[], bool], amount: Callable[[Amount], None]) -> Any:
-    while True:
-        if stopping():
-            work.close()
-            raise Interrupted("it is not read any further", "")
-        try:
-            amount(next(work))
-        except StopIteration as stop:
-            return stop.value
 
 
 def _request(of: Site) -> Request:

@@ -9,18 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from pathlib import Path
-from shlex import quote
 from typing import Any, NoReturn, TypeVar
 
 import click
 
-from pacs_recover import catalog, site
+from pacs_recover import calling, catalog, site
 from pacs_recover.catalog import Catalog
 from pacs_recover.cli import output
-from pacs_recover.errors import RecoverError, Refused
+from pacs_recover.errors import RecoverError
 from pacs_recover.site import Site
 from pacs_recover.sources import sources_of
 from pacs_recover.state import State, default_place
+from pacs_recover.text import count, safe
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -48,26 +48,26 @@ class Context:
     @property
     def program(self) -> str:
         """How this program is called again with the same site and state directory."""
-        site_option = f" --site {quote(str(self.site_option))}" if self.site_option else ""
-        return f"pacs-recover{site_option}{_state_option(self.state)}"
+        return calling.program(self.site_option, self.state.path)
 
     def catalog(self, component: str | None = None, source: str | None = None) -> Catalog:
         """Every backup that can be seen now."""
-        return catalog.read(sources_of(self.site, self.state.journals()), component, source)
+        told = _say_progress if sys.stderr.isatty() else None
+        return catalog.read(sources_of(self.site, self.state.journals()), component, source, partly=told)
 
     def must_write(self, what: str) -> None:
         """Refused where the operator said that nothing may be changed."""
-        if self.read_only:
-            raise Refused(f"{what} changes things, and this is --read-only", "leave --read-only out to do it")
+        calling.must_write(self.read_only, what)
 
 
-def _state_option(state: State) -> str:
-    return "" if state.path == default_place() else f" --state {quote(str(state.path))}"
+def _say_progress(so_far: Catalog) -> None:
+    reading = [safe(state.name) for state in so_far.sources if not state.ok]
+    output.say(f"… {count(len(so_far.backups), 'backup')} so far; still reading {', '.join(reading) or 'on'}")
 
 
 def program_for(run: Path) -> str:
     """How this program is called for a run: with its state directory, where that is not the usual one."""
-    return f"pacs-recover{_state_option(State(run.parent.parent))}"
+    return calling.program(None, run.parent.parent)
 
 
 def interactive() -> bool:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
-from pacs_recover.errors import BadBackup, RecoverError, UsageError
+from pacs_recover.errors import BadBackup, Interrupted, RecoverError, UsageError
 from pacs_recover.events import Choice, Question
 from pacs_recover.formats import archive, openssl_enc
 from pacs_recover.formats.streams import Hashing, Reader
 from pacs_recover.formats.wrapping import unwrap
-from pacs_recover.model import Amount, Backup, Preview, Service, Step, Work
+from pacs_recover.model import Amount, Backup, Fact, Preview, Service, Step, Work
 from pacs_recover.site import Site
 from pacs_recover.target import places, trees
 from pacs_recover.target.host import Target
@@ -35,6 +35,8 @@ class Look:
     """The live paths by component, links resolved."""
     restored: Mapping[str, Path] = field(default_factory=dict)
     """What is restored together, unpacked, by component; empty while each is looked at alone."""
+    carry_over: bool = False
+    """Whether messages that only the live queue has are kept."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,10 @@ class Comparison:
     """Lines of a difference, secrets masked."""
     replay: Mapping[str, Any] | None = None
     """The queue's numbers for the plan (``formats.replay.NUMBERS``); each None where it is unknown."""
+    findings: tuple[Fact, ...] = ()
+    """What has to be known of it beside that; a ``bad`` one forbids the restore."""
+    carry_over_seconds: float | None = None
+    """How much longer the service is down because messages are carried over."""
 
 
 def read_backup(
@@ -120,6 +126,22 @@ def read_backup(
         content = yield from component.unpack(plain, backup, into, look)
         hashing.drain()
     return Read(hashing.sha256, hashing.size, content)
+
+
+def exhaust(
+    work: Generator[Amount, None, Read],
+    stopping: Callable[[], bool] = lambda: False,
+    amount: Callable[[Amount], None] = lambda _: None,
+) -> Read:
+    """Read a backup to its end, telling each ``amount``, and say what was read; Interrupted once it is ``stopping``."""
+    while not stopping():
+        try:
+            amount(next(work))
+        except StopIteration as stop:
+            read: Read = stop.value
+            return read
+    work.close()
+    raise Interrupted("it is not read any further")
 
 
 @contextmanager

@@ -79,6 +79,7 @@ def _report(
         since=request.since,
         outage_seconds=_rounded(outage),
         outage_rto_met=None if outage is None else _met(outcome, outage, rto),
+        carry_over_seconds=_rounded(_carrying(found.values())),
         plan_id=request.plan_id,
         program=planned.program if planned else "",
         exit_code=end.exit_code if end else None,
@@ -97,6 +98,11 @@ def _report(
 def _unproven(request: Request, found: dict[int, steps.Row]) -> bool:
     """Whether it is a drill in which no service was to be started, so that nothing ever answered."""
     return request.mode == "drill" and not any(row.line.phase == "up" for row in found.values())
+
+
+def _carrying(rows: Iterable[steps.Row]) -> float | None:
+    took = [row.seconds for row in rows if row.line.phase == "carry" and row.seconds is not None]
+    return sum(took) if took else None
 
 
 def _unknown(run: str) -> Request:

@@ -23,10 +23,10 @@ from pacs_recover.events import (
     StepLine,
     Undone,
 )
-from pacs_recover.report.page import OUTCOMES, SYMBOLS
+from pacs_recover.report.page import OUTCOMES
 from pacs_recover.report.steps import UNDO, amount, is_undoing
-from pacs_recover.report.wrapping import clean
 from pacs_recover.text import both_times, seconds, size
+from pacs_recover.wrapping import SYMBOLS, clean
 
 INTERNAL = {"request", "args", "steps"}
 """Fields that the engine needs and a reader of lines does not: the site, the inverses."""

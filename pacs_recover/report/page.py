@@ -12,20 +12,6 @@ from pacs_recover.report.blocks import Block, Facts, List, Row, Table
 from pacs_recover.report.contract import EffectReport, Report, StepReport
 from pacs_recover.text import both_times, count, seconds, size
 
-SYMBOLS = {
-    "waiting": "·",
-    "running": "▸",
-    "passed": "✓",
-    "failed": "✗",
-    "cut": "!",
-    "undone": "↶",
-    "made": "•",
-    "ok": "✓",
-    "warn": "!",
-    "bad": "✗",
-}
-"""Beside the word, never instead of it."""
-
 
 @dataclass(frozen=True)
 class Page:
@@ -203,7 +189,12 @@ def _times(report: Report) -> Iterator[tuple[str, str]]:
     if report.outage_seconds is not None:
         yield "Outage to answering", seconds(report.outage_seconds) + _from_outage(report.outage_rto_met)
     least = "at least " if report.outcome == "unfinished" and report.downtime_seconds else ""
-    yield "Downtime", least + seconds(report.downtime_seconds) if report.downtime_seconds else "none"
+    carrying = (
+        ""
+        if report.carry_over_seconds is None
+        else f", {seconds(report.carry_over_seconds)} of it carrying messages over"
+    )
+    yield "Downtime", least + seconds(report.downtime_seconds) + carrying if report.downtime_seconds else "none"
     yield "Soak", seconds(report.soak_seconds) if report.soak_seconds else "none"
     yield "Waited for people", seconds(report.human_wait_seconds) if report.human_wait_seconds else "none"
     yield "Total", seconds(report.total_seconds)

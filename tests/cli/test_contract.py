@@ -179,7 +179,7 @@ def test_both_ways_to_call_it_say_the_same_and_name_every_command() -> None:
     assert said(sys.executable, "-m", "pacs_recover", "--help") == text
     for name in (
         "demo", "site", "catalog", "preview", "diff", "extract", "plan", "restore", "runs", "attach", "resume",
-        "rollback", "close", "report", "status",
+        "rollback", "close", "report", "status", "thaw",
     ):  # fmt: skip
         assert f"\n  {name} " in text
 
