@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format lint types contracts tests clean
+.PHONY: demo test check format lint types contracts tests corruption clean
 
 demo: $(VENV)/runtime
 	$(BIN)/pacs-recover demo
@@ -26,6 +26,9 @@ contracts: $(VENV)/dev
 
 tests: $(VENV)/dev
 	$(BIN)/pytest -n auto --dist loadgroup $(PYTEST)
+
+corruption: $(VENV)/dev
+	$(BIN)/python -m tests.corruption
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

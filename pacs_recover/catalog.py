@@ -26,6 +26,8 @@ PATIENCE = 10.0
 """Seconds without a new entry after which a source is not waited for: a dead share never answers at all."""
 LONGEST = 60.0
 """Seconds after which a source is not waited for whatever it gives."""
+WATCHED = 600.0
+"""The same where a person sees what it gives meanwhile."""
 EVERY = 1.0
 """Seconds between two looks at what a source has given so far."""
 CANDIDATES = 10
@@ -48,7 +50,7 @@ class SourceState(Struct, frozen=True):
 Partly = Callable[["Catalog"], None]
 """Is told of what has been read so far: at most once in ``EVERY`` seconds, more and more seldom."""
 ANSWERS = {
-    "s3": "does the server answer, and is no firewall between? a large bucket may need longer: read this source alone",
+    "s3": "does the server answer, and is no firewall between? a large bucket needs longer: narrow the source's prefix",
     "git": "does the host of the repository answer?",
 }
 """What to look at where a source is not read to its end in time, by its kind."""
@@ -266,6 +268,7 @@ def backup_json(backup: Backup) -> dict[str, Any]:
         "storage_class": backup.storage_class,
         "readable": backup.readable,
         "current": backup.current,
+        "recorded": bool(backup.recorded),
         "verified": backup.verified,
         "findings": [{"label": fact.label, "value": fact.value, "state": fact.state} for fact in backup.findings],
     }

@@ -64,7 +64,7 @@ def make(site: Site, state: State, order: Order, select: Callable[[], Sequence[B
     )
     request = _request(site, order.components, (), drill)
     try:
-        choices = plans.judge(site, select(), state).choices
+        choices = plans.read_and_judge(site, select(), state).choices
     except (BadBackup, SourceError) as error:
         return Made(request, swept, error)
     return Made(_request(site, order.components, tuple(choices.values()), drill), swept)

@@ -253,6 +253,6 @@ def encode(event: AnyEvent) -> bytes:
 
 
 def decode(line: bytes) -> AnyEvent:
-    """The event in one JSON object; msgspec.DecodeError where it is none."""
+    """The event in one JSON object; one of UNDECODABLE where it is none."""
     event: AnyEvent = _decoder.decode(line)
     return event

@@ -16,6 +16,7 @@ from pacs_recover import worker
 from pacs_recover.errors import RecoverError, Refused, SourceError
 from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Request, Resumed
 from pacs_recover.journal import Journal, Reader, is_written, read
+from pacs_recover.model import UNDECODABLE
 from pacs_recover.plan import Plan
 from pacs_recover.runs import ENDS, is_drill, is_finished, last_end
 from pacs_recover.state import JOURNAL, State
@@ -107,7 +108,7 @@ class Following:
             return None
         try:
             said = msgspec.json.decode(self._last_line(), type=worker.Refusal)
-        except msgspec.DecodeError:
+        except UNDECODABLE:
             return None
         error = RecoverError(said.message, said.hint)
         error.exit_code = said.exit_code

@@ -12,12 +12,12 @@ import msgspec
 
 from pacs_recover import catalog, front, report, sets, site
 from pacs_recover.catalog import Catalog
-from pacs_recover.components import Comparison, Look, component, exhaust, read_backup
+from pacs_recover.components import Comparison, Look, component, exhaust, judge, read_backup
 from pacs_recover.errors import BadBackup, SourceError
 from pacs_recover.jobs import live_paths, look_at, opener, source_of
 from pacs_recover.journal import is_written, read
 from pacs_recover.model import Amount, Backup, Fact, FactState, Preview
-from pacs_recover.plan import Plan
+from pacs_recover.plan import Plan, refuse_bad
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
 from pacs_recover.sources import Archive
@@ -48,7 +48,7 @@ def preview(
         try:
             with opener(of, state.journals(), scratch)(backup) as raw:
                 done = exhaust(read_backup(part, backup, raw, into, seeing), stopping, amount)
-            seen = part.preview(into, seeing)
+            seen = judge(part, backup, done, into, seeing)
         except BadBackup as error:
             why = f"{error.message} ({error.hint})" if error.hint else error.message
             return Preview((*told(of, backup, state), Fact("damaged", why, "bad")))
@@ -75,7 +75,8 @@ def compare(of: Site, backup: Backup, state: State) -> Comparison:
         spare.mkdir(mode=0o700)
         part, seeing = component(backup.component), look(of)
         with opener(of, state.journals(), scratch)(backup) as raw:
-            exhaust(read_backup(part, backup, raw, into, seeing))
+            done = exhaust(read_backup(part, backup, raw, into, seeing))
+        refuse_bad(backup, judge(part, backup, done, into, seeing))
         return part.compare(into, seeing, spare)
 
 

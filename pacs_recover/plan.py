@@ -17,13 +17,13 @@ from msgspec import Struct
 
 from pacs_recover import engine, pace
 from pacs_recover.checklist import checklist
-from pacs_recover.components import Comparison, Job, Look, agreement, component, exhaust, naming, read_backup
+from pacs_recover.components import Comparison, Job, Look, component, exhaust, judge, naming, read_backup
 from pacs_recover.errors import BadBackup, RecoverError, Refused, UsageError
 from pacs_recover.events import Choice, LivePath, Request, StepLine
 from pacs_recover.findings import host_findings, set_findings
 from pacs_recover.formats.streams import Hashing
 from pacs_recover.jobs import live_paths, look_at, opener
-from pacs_recover.model import Backup, Fact, Preview
+from pacs_recover.model import UNDECODABLE, Backup, Fact, Preview
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
 from pacs_recover.site import model as site_model
@@ -80,6 +80,8 @@ def make(
     carry_over: bool = False,
 ) -> Plan:
     """Read every backup to its end, judge it, compare it with what lives. BadBackup, SourceError, RecoverError."""
+    from pacs_recover.components import agreement  # deferred: it loads what certificates are read with
+
     refuse_carrying(backups, carry_over)
     live, services = live_paths(site), services_of(site)
     look = look_at(site, live, services, carry_over=carry_over)
@@ -121,7 +123,7 @@ class Judged:
     previews: dict[str, Preview]
 
 
-def judge(site: Site, backups: Sequence[Backup], state: State) -> Judged:
+def read_and_judge(site: Site, backups: Sequence[Backup], state: State) -> Judged:
     """Read every backup to its end and judge it, without a look at what lives. BadBackup, SourceError, RecoverError."""
     look = look_at(site, live_paths(site), services_of(site))
     with state.scratch() as scratch:
@@ -141,11 +143,9 @@ def _read(backup: Backup, open_backup: Any, scratch: Path, look: Look) -> tuple[
     content.mkdir(mode=0o700)
     with open_backup(backup) as raw:
         read = exhaust(read_backup(part, backup, raw, content, look))
-    choice = Choice(backup=backup, sha256=read.sha256, bytes=read.content)
-    with naming(backup, look):
-        preview = part.preview(content, look)
-        refuse_bad(backup, preview)
-    return choice, preview
+    preview = judge(part, backup, read, content, look)
+    refuse_bad(backup, preview)
+    return Choice(backup=backup, sha256=read.sha256, bytes=read.content, manifest=read.record.said), preview
 
 
 def _compared(backup: Backup, scratch: Path, look: Look) -> Comparison:
@@ -292,8 +292,8 @@ def load(plan_id: str, state: State, now: datetime | None = None) -> Plan:
         raise Refused(f"there is no plan {safe(plan_id)}: a plan arms one restore, within an hour", again)
     try:
         plan = msgspec.json.decode(path.read_bytes(), type=Plan)
-    except (OSError, msgspec.DecodeError) as error:
-        raise Refused(f"the plan {safe(plan_id)} cannot be read: {error}", again) from error
+    except (OSError, *UNDECODABLE) as error:
+        raise Refused(f"the plan {safe(plan_id)} cannot be read: {safe(error)}", again) from error
     if (now or datetime.now(UTC)) - plan.made_at > VALID:
         raise Refused(f"the plan {plan_id} was made more than an hour ago", again)
     return plan

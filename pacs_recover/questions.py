@@ -16,6 +16,7 @@ from msgspec import Struct
 from pacs_recover.errors import Refused
 from pacs_recover.events import Answered, Asked
 from pacs_recover.journal import Journal
+from pacs_recover.model import UNDECODABLE
 from pacs_recover.text import safe
 
 POLL = 0.1
@@ -75,7 +76,7 @@ def _read(path: Path) -> Answer | None:
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
             return None
         return msgspec.json.decode(os.read(fd, 4096), type=Answer)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return None
     finally:
         os.close(fd)

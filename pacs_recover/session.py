@@ -34,9 +34,6 @@ from pacs_recover.target.sandbox import refuse_drill
 from pacs_recover.text import safe
 from pacs_recover.thawing import Offer, Tier
 
-LONGEST = 600.0
-"""Seconds after which a source is not waited for: nobody has to, as what it gives is shown meanwhile."""
-
 
 class NoSite(UsageError):
     """There is no site file and nothing of PACS Bridge in the usual places."""
@@ -83,7 +80,7 @@ class Session:
 
     def read(self, source: Source, partly: Partly | None = None) -> Catalog:
         """What one source holds, told while it is read; a fault is in its state."""
-        return catalog.read([source], longest=LONGEST, partly=partly)
+        return catalog.read([source], longest=catalog.WATCHED, partly=partly)
 
     def status(self, found: Catalog) -> dict[str, Any]:
         """Freshness of these backups, and the services."""

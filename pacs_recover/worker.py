@@ -21,12 +21,13 @@ from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Failed, Planned, Request, Resumed
 from pacs_recover.jobs import open_job
 from pacs_recover.journal import Journal, boot_id
-from pacs_recover.model import Step
+from pacs_recover.model import UNDECODABLE, Step
 from pacs_recover.runs import is_finished, last_end
 from pacs_recover.state import JOURNAL, State
 from pacs_recover.target.host import Target, live_trees
 from pacs_recover.target.lock import Mark, SiteLock
 from pacs_recover.target.sandbox import Sandbox, refuse_drill
+from pacs_recover.text import safe
 
 Purpose = Literal["restore", "resume", "rollback"]
 REQUEST = "request.json"
@@ -293,8 +294,8 @@ def read_request(run: Path) -> Request:
     """The request that a front end left. RecoverError."""
     try:
         return msgspec.json.decode((run / REQUEST).read_bytes(), type=Request)
-    except (OSError, msgspec.DecodeError) as error:
-        raise RecoverError(f"the request of run {run.name} cannot be read: {error}", "plan again") from error
+    except (OSError, *UNDECODABLE) as error:
+        raise RecoverError(f"the request of run {run.name} cannot be read: {safe(error)}", "plan again") from error
 
 
 def request_of(events: list[AnyEvent]) -> Request | None:

@@ -52,8 +52,10 @@ class Context:
 
     def catalog(self, component: str | None = None, source: str | None = None) -> Catalog:
         """Every backup that can be seen now."""
-        told = _say_progress if sys.stderr.isatty() else None
-        return catalog.read(sources_of(self.site, self.state.journals()), component, source, partly=told)
+        sources = sources_of(self.site, self.state.journals())
+        if not sys.stderr.isatty():
+            return catalog.read(sources, component, source)
+        return catalog.read(sources, component, source, longest=catalog.WATCHED, partly=_say_progress)
 
     def must_write(self, what: str) -> None:
         """Refused where the operator said that nothing may be changed."""

@@ -77,6 +77,7 @@ def _show_sets(found: Catalog, as_json: bool) -> None:
 def _row(backup: Backup, now: datetime) -> tuple[str, ...]:
     notes = [f"{catalog.MARKS[f.label]}: {f.value}" if f.label in catalog.MARKS else f.value for f in backup.findings]
     notes += ["encrypted"] if backup.encrypted else []
+    notes += ["hash recorded"] if backup.recorded else []
     notes += [] if backup.readable else ["CANNOT BE READ"]
     old = output.brief((now - backup.taken_at).total_seconds())
     taken, stored = backup.taken_at.strftime("%Y-%m-%d %H:%M"), size(backup.size).replace("Bytes", "B")

@@ -15,7 +15,7 @@ from pacs_recover.model import Backup
 from pacs_recover.screens import catalog_view as view
 from pacs_recover.screens.page import Page
 from pacs_recover.screens.previewing import Previewing
-from pacs_recover.screens.thaw import may_thaw
+from pacs_recover.screens.thaw import ThawPage, may_thaw
 from pacs_recover.widgets.edges import Typed
 from pacs_recover.widgets.line import Line
 from pacs_recover.widgets.listing import Listing
@@ -170,7 +170,7 @@ class CatalogPage(Page):
     def action_thaw(self) -> None:
         """What a thaw would take."""
         if self.backup:
-            self.console.show_thaw(self.backup)
+            self.console.push_screen(ThawPage(self.backup))
 
     def action_filter(self) -> None:
         """Type words."""

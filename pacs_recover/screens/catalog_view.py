@@ -48,7 +48,7 @@ def notes(backup: Backup) -> str:
         return "ODD"
     if backup.source == "aside":
         return "aside"
-    return "enc" if backup.encrypted else ""
+    return " ".join(word for word, holds in (("enc", backup.encrypted), ("hash", backup.recorded)) if holds)
 
 
 def is_odd(backup: Backup) -> bool:
@@ -77,6 +77,7 @@ def matching(backups: Sequence[Backup], words: str) -> list[Backup]:
 @lru_cache(1 << 17)
 def _searched(backup: Backup) -> str:
     flags = ("encrypted " if backup.encrypted else "") + ("odd " if is_odd(backup) else "") + mark(backup)
+    flags += " hash recorded" if backup.recorded else ""
     said = " ".join(fact.value for fact in backup.findings)
     return f"{backup.id} {minute(backup.taken_at)} {backup.key} {flags} {said}".lower()
 
@@ -110,6 +111,7 @@ def described(backup: Backup) -> str:
     """Size, encryption and place, in words."""
     parts = [size(backup.size), backup.format or "no wrapping", f"from {safe(backup.source)}"]
     parts += [f"storage class {safe(backup.storage_class)}"] if backup.storage_class else []
+    parts += ["its hash recorded"] if backup.recorded else []
     parts += [f"verified {safe(backup.verified)}"] if backup.verified else []
     parts += [] if backup.readable else ["cannot be read now"]
     return ", ".join(parts)

@@ -40,6 +40,11 @@ class Source(Protocol):
         """Which kind of place it is."""
         ...
 
+    @property
+    def proof(self) -> str:
+        """What a read to the end holds a backup's bytes against by itself; empty where a manifest can lie beside it."""
+        ...
+
     def listing(self, component: str | None = None) -> Iterator[Backup | Problem]:
         """Its backups (of one component) in no certain order, each as soon as it is known. SourceError."""
         ...

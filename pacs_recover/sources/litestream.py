@@ -41,6 +41,7 @@ class LitestreamSource:
     """The points of one replica, written by 0.3, by 0.5, or by one after the other."""
 
     kind = "litestream"
+    proof = "no recorded hash of the database; the checksum of every file of the replica"
 
     def __init__(self, name: str, store: Store, database: Path = Path("/var/lib/pacs_bridge/queue.db")) -> None:
         self.name = name

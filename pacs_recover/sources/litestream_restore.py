@@ -12,6 +12,7 @@ from msgspec import Struct
 from pacs_recover.errors import BadBackup, SourceError
 from pacs_recover.formats import lz4_frame, sqlite
 from pacs_recover.formats.ltx import Header, Pages, header
+from pacs_recover.formats.streams import leave_room
 from pacs_recover.formats.wal import Log
 from pacs_recover.sources.litestream_plan import EARLIER, Range, Recipe, Segment
 from pacs_recover.sources.litestream_store import Entry, Store
@@ -123,6 +124,7 @@ def _put_snapshot(store: Store, entry: Entry, out: int) -> int:
     with store.open(entry.key) as raw:
         for piece in lz4_frame.unpacked(raw, name):
             head = head or piece[: sqlite.HEADER]
+            leave_room(out)
             _write(out, piece, at)
             at += len(piece)
     page_size = int.from_bytes(head[16:18]) if head[16:18] != b"\x00\x01" else 65536

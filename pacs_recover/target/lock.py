@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from pacs_recover.errors import Refused
+from pacs_recover.model import UNDECODABLE
 from pacs_recover.target import places, rooms
 
 
@@ -47,7 +48,7 @@ def read_mark(path: Path) -> Mark | None:
     """What a lock file says; None where it says nothing or cannot be read."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Mark)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNDECODABLE):
         return None
 
 
@@ -119,7 +120,7 @@ class SiteLock:
 def _decode(text: bytes) -> Mark | None:
     try:
         return msgspec.json.decode(text, type=Mark)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return None
 
 

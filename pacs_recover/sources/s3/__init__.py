@@ -26,6 +26,7 @@ class S3Source:
     """The backups below one prefix of a bucket, told by their names as in a directory."""
 
     kind = "s3"
+    proof = ""
 
     def __init__(self, config: S3Config, zone: tzinfo, objectives: Mapping[str, Objective] | None = None) -> None:
         self.name = config.name
