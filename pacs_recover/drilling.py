@@ -6,6 +6,7 @@ import secrets
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import msgspec
 
@@ -33,6 +34,7 @@ class Order:
 
     components: tuple[str, ...]
     sandbox: str | None = None
+    at: datetime | None = None
     participants: tuple[str, ...] = ()
     observations: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
@@ -58,6 +60,7 @@ def make(site: Site, state: State, order: Order, select: Callable[[], Sequence[B
         sandbox=chosen.kind,
         why=chosen.why,
         production=live_paths(site),
+        at=order.at,
         participants=order.participants,
         observations=order.observations,
         actions=order.actions,

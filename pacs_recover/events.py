@@ -77,6 +77,8 @@ class Drill(Struct, frozen=True, kw_only=True):
     """The drill's own directory; its live paths lie below."""
     production: tuple[LivePath, ...] = ()
     """The real live parts, which are looked at before and after, and never changed."""
+    at: datetime | None = None
+    """The time that was asked for; None: the newest."""
     participants: tuple[str, ...] = ()
     observations: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()

@@ -59,7 +59,9 @@ def drill(
     context.state.prepare()
     words = components or (() if backups else (FULL,))
     find = partial(_find, context, words, backups, at)
-    order = Order(_components(context, words, backups), sandbox, **{k: tuple(map(_line, v)) for k, v in said.items()})
+    order = Order(
+        _components(context, words, backups), sandbox, at, **{k: tuple(map(_line, v)) for k, v in said.items()}
+    )
     if guided:
         order = Order(**{**vars(order), "participants": order.participants or _asked_names()})
     output.say("Reading and judging the backups …")

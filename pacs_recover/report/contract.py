@@ -103,7 +103,7 @@ class Note(Struct, frozen=True, kw_only=True):
 
 
 class Age(Struct, frozen=True, kw_only=True):
-    """How old a restored part is: what a loss of the site at the drill's start would have lost."""
+    """How old a restored part is at the drill's start, or at the time asked for: what a loss then would have lost."""
 
     component: str
     backup: str

@@ -43,7 +43,7 @@ def closing(drill: DrillReport) -> Iterator[Block]:
 
 
 def _age(age: Age) -> Row:
-    old = f"{seconds(age.age_seconds)} at the drill's start"
+    old = f"{seconds(age.age_seconds)} when a loss of the site was assumed"
     if age.rpo_seconds is None:
         return Row("ok", (), age.component, f"{old}; no RPO is set")
     word = "met" if age.met else "MISSED"

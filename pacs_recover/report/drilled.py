@@ -44,13 +44,14 @@ def _note(note: Noted) -> Note:
 
 
 def _ages(request: Request, began: datetime | None) -> Iterator[Age]:
-    """How old what was restored is when the drill begins: what a loss of the site then would have lost."""
-    if began is None:
+    """How old what was restored is when the drill begins (or at the time asked for): what a loss then would lose."""
+    until = request.drill.at if request.drill and request.drill.at else began
+    if until is None:
         return
     objectives = request.site.get("objectives", {})
     for choice in request.choices:
         backup = choice.backup
-        age = max(0.0, ((request.since or began) - backup.taken_at).total_seconds())
+        age = max(0.0, (until - backup.taken_at).total_seconds())
         rpo = objectives.get(backup.component, {}).get("rpo")
         met = None if rpo is None else age <= rpo
         yield Age(component=backup.component, backup=backup.id, age_seconds=round(age, 3), rpo_seconds=rpo, met=met)
