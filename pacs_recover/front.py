@@ -183,6 +183,8 @@ def close(run: Path, why: str) -> None:
         ended = last_end(journal.events)
         if ended and ended.outcome in ENDS:
             raise Refused(f"run {run.name} has ended: {ended.outcome}", "there is nothing to close")
+        if is_drill(journal.events):
+            refuse_drill(run.name)
         request = worker.request_of(journal.events) or worker.read_request(run)
         site_lock = lock.SiteLock(**worker.lock_paths(request))
         journal.step = None

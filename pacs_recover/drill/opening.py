@@ -10,7 +10,7 @@ from pathlib import Path
 from pacs_recover.checklist import checklist
 from pacs_recover.components import Job, Look
 from pacs_recover.drill import sandboxes
-from pacs_recover.drill.validation import Validation
+from pacs_recover.drill.validation import Validation, at_loopback
 from pacs_recover.errors import RecoverError
 from pacs_recover.events import Drill, Noted, Request
 from pacs_recover.formats import hl7_messages
@@ -18,12 +18,14 @@ from pacs_recover.jobs import environment, opener, site_of
 from pacs_recover.journal import Journal
 from pacs_recover.model import Service, Step
 from pacs_recover.services import services_of
+from pacs_recover.services.bubblewrap import Box
 from pacs_recover.services.health import Health
-from pacs_recover.services.sandboxed import Box, Process, Sandboxed
+from pacs_recover.services.sandboxed import Process, Sandboxed
 from pacs_recover.services.sandboxed_container import SandboxedContainer, inspected, mapped
 from pacs_recover.site import ContainerConfig, Site
 from pacs_recover.target import production
 from pacs_recover.target.control import Control
+from pacs_recover.target.host import owner_of
 from pacs_recover.target.production import Production
 from pacs_recover.target.sandbox import Home, Note, Sandbox, under
 from pacs_recover.text import safe
@@ -146,29 +148,29 @@ def _service(site: Site, drill: Drill, run: Path) -> Sandboxed:
     home = Path(drill.home)
     if drill.sandbox == "container":
         image = sandboxes.image_of(site, real)
-        box = _box(site, drill, run, real.name, sandboxes.command_of(site, real), variables)
+        program = sandboxes.Program(sandboxes.command_of(site, real))
+        box = _box(site, drill, run, real.name, program, variables)
         mounts = inspected(image.runtime, real.name).get("Mounts") if isinstance(real, ContainerConfig) else None
         live = {path.component: Path(path.declared) for path in drill.production}
         copies = mapped(mounts, live, partial(under, home)) or box.copies
-        box = replace(box, copies=copies, readable=site.drill.readable)  # the image has the rest
-        return SandboxedContainer(box, image, f"pacs_recover_{run.name}")
+        return SandboxedContainer(replace(box, copies=copies), image, f"pacs_recover_{run.name}")
     program = sandboxes.program_of(site, real, variables)
-    box = _box(site, drill, run, real.name, program.argv, variables)
-    return Process(replace(box, directory=program.directory))
+    box = _box(site, drill, run, real.name, program, variables)
+    return Process(replace(box, readable=(*sandboxes.own_trees(program), *box.readable), directory=program.directory))
 
 
-def _box(site: Site, drill: Drill, run: Path, name: str, argv: tuple[str, ...], variables: Mapping[str, str]) -> Box:
-    from pacs_recover.target.host import owner_of
-
+def _box(
+    site: Site, drill: Drill, run: Path, name: str, program: sandboxes.Program, variables: Mapping[str, str]
+) -> Box:
     home = Path(drill.home)
     places = {Path(path) for part in drill.production for path in (part.declared, part.real)}
     return Box(
         name=name,
-        argv=argv,
+        argv=program.argv,
         environment=variables,
         copies=_copies(site, drill),
         hidden=(*places, site.live.logs, site.key_file, *site.directories.values(), run.parent.parent, home.parent),
-        readable=(*sandboxes.own_tree(argv), *site.drill.readable),
+        readable=site.drill.readable,
         writable=site.drill.writable,
         user=owner_of(site),
         stop_timeout=min(site.stop_timeout, STOP_TIMEOUT),
@@ -197,8 +199,6 @@ def _note(run: Path, service: Sandboxed | None) -> Note:
 
 def _prober(site: Site, service: Sandboxed | None) -> partial[Health] | None:
     """The site's health endpoint as the sandboxed service answers it, at loopback."""
-    from pacs_recover.drill.validation import at_loopback
-
     if site.health is None or service is None:
         return None
     return partial(_ask, service, at_loopback(site.health.url))

@@ -43,6 +43,8 @@ class Program:
 
     argv: tuple[str, ...]
     directory: str = "/"
+    programs: tuple[str, ...] = ()
+    """Those that it runs besides."""
 
 
 def choose(site: Site, wanted: str | None = None) -> Chosen:
@@ -127,7 +129,8 @@ def program_of(site: Site, service: ServiceConfig, environment: Mapping[str, str
             return _of_unit(service.unit, environment)
         case CommandConfig():
             status = shlex.join(service.status) if service.status else "true"
-            return Program(("/bin/sh", "-c", WATCH, "sh", shlex.join(service.start), status))
+            argv = ("/bin/sh", "-c", WATCH, "sh", shlex.join(service.start), status)
+            return Program(argv, programs=(service.start[0], *service.status[:1]))
         case ContainerConfig():
             raise RecoverError(
                 "a container's service is no program of this host", "name it as drill.start, or drill in a container"
@@ -155,14 +158,12 @@ def _of_unit(unit: str, environment: Mapping[str, str]) -> Program:
     return Program(tuple(words), directory if directory.startswith("/") else "/")
 
 
-def own_tree(argv: tuple[str, ...]) -> tuple[Path, ...]:
-    """The directory that a program was installed into, where that is not the system's own."""
-    found = shutil.which(argv[0])
-    if not found:
-        return ()
-    real = Path(os.path.realpath(found))
-    homes = [
-        path.parent.parent if path.parent.name in ("bin", "sbin", "libexec") else path.parent
-        for path in (Path(found), real)
-    ]
+def own_trees(program: Program) -> tuple[Path, ...]:
+    """Where programs were installed, beside the system's own directories: above their ``bin``, else the file alone."""
+    found = [Path(path) for name in (program.argv[0], *program.programs) if (path := shutil.which(name))]
+    homes = [_home(path) for one in found for path in (one, Path(os.path.realpath(one)))]
     return tuple(home for home in dict.fromkeys(homes) if home != Path("/") and not home.is_relative_to("/usr"))
+
+
+def _home(program: Path) -> Path:
+    return program.parent.parent if program.parent.name in ("bin", "sbin", "libexec") else program

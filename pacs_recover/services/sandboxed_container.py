@@ -12,11 +12,11 @@ from typing import Any
 
 from pacs_recover.errors import RecoverError
 from pacs_recover.model import ServiceState
+from pacs_recover.services.bubblewrap import Box
 from pacs_recover.services.calls import LOOK, Answer, NoAnswer, call
 from pacs_recover.services.container import Container
 from pacs_recover.services.inside import Inside
 from pacs_recover.services.isolation import NotIsolated, must_be_isolated
-from pacs_recover.services.sandboxed import Box
 from pacs_recover.text import safe
 
 MAKE = 60.0

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,32 @@ def python_homes() -> list[str]:
     """What this Python needs in a sandbox."""
     places = (sys.prefix, sys.base_prefix, str(PEER.parent))
     return [place for place in dict.fromkeys(places) if not Path(place).is_relative_to("/usr")]
+
+
+class Counted:
+    """A hospital's system that the restored configuration names: it counts who calls."""
+
+    def __init__(self, address: str) -> None:
+        self.listening = socket.create_server((address, 0))
+        self.address = "{}:{}".format(*self.listening.getsockname()[:2])
+        self.calls = 0
+        threading.Thread(target=self._count, daemon=True).start()
+
+    def _count(self) -> None:
+        with suppress(OSError):
+            while True:
+                self.listening.accept()[0].close()
+                self.calls += 1
+
+
+def addresses() -> list[str]:
+    """This host's own addresses."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outside:
+        try:
+            outside.connect(("192.0.2.1", 9))
+            return ["127.0.0.1", outside.getsockname()[0]]
+        except OSError:
+            return ["127.0.0.1"]
 
 
 @dataclass
@@ -81,7 +110,10 @@ class Drilled:
 
     def __call__(self, *components: str, **order: Any) -> tuple[int, Report]:
         """Drill in this process: the exit code and the report."""
-        run = self.arm(*components, **order)
+        return self.run(self.arm(*components, **order))
+
+    def run(self, run: Path) -> tuple[int, Report]:
+        """Drill what was armed."""
         code = worker.restore(run, lambda: False)
         return code, looks.report_of(run)
 

@@ -17,7 +17,7 @@ import yaml
 from pacs_recover.drill import sandboxes
 from pacs_recover.services.sandboxed_container import LABEL
 from pacs_recover.site import Site
-from tests.drill.conftest import PEER, Drilled, python_homes
+from tests.drill.conftest import PEER, Counted, Drilled, addresses, python_homes
 from tests.real_systemd import RealSystemd, needs_systemd, real_systemd  # noqa: F401 - a fixture
 from tests.services.test_container import Podman, needs_podman
 
@@ -65,6 +65,8 @@ def test_a_drill_in_a_container_made_as_the_live_one_is(
     small = drilled.small
     monkeypatch.setenv("PATH", f"{by_name(podman)}:{os.environ['PATH']}")
     monkeypatch.setenv("DOCKER_HOST", f"unix://{podman.socket}")
+    peers = [Counted(address) for address in addresses()]
+    drilled.configure("--dial", ",".join(peer.address for peer in peers))
     state, etc = small.queue.parent, small.config
     variables = [f"--env={name}={value}" for name, value in small.demo.environment.items()]
     live = podman.make(command(drilled), f"--volume={etc}:{etc}", f"--volume={state}:{state}", *variables)
@@ -83,6 +85,7 @@ def test_a_drill_in_a_container_made_as_the_live_one_is(
     assert "loopback alone" in start.evidence
     assert podman.run("ps", "--all", "--quiet", f"--filter=label={LABEL}") == ""
     assert small.fingerprint() == before
+    assert [peer.calls for peer in peers] == [0] * len(peers), "no peer was called from the container"
     podman.run("rm", "--force", live)
 
 
@@ -138,7 +141,7 @@ def test_a_start_command_that_leaves_a_daemon_is_drilled_for_as_long_as_its_stat
     as_site(drilled, services=[service])
     before = drilled.small.calls()
     text = yaml.safe_load(drilled.site_file.read_text())
-    text["drill"]["readable"] = [*python_homes(), str(tmp_path)]
+    text["drill"]["readable"] = python_homes()
     drilled.site_file.write_text(yaml.safe_dump(text))
     code, report = drilled("config", "certs")
     assert code == 0, report.failure

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,7 +22,7 @@ from pacs_recover.journal import read
 from pacs_recover.state import JOURNAL
 from pacs_recover.target.control import Control
 from pacs_recover.target.sandbox import Sandbox
-from tests.drill.conftest import FULL, Drilled
+from tests.drill.conftest import FULL, Counted, Drilled, addresses
 
 pytestmark = pytest.mark.needs("bwrap", "setpriv", reason="a real sandbox")
 
@@ -102,32 +99,6 @@ def test_b15_a_404_is_not_healthy_and_neither_is_the_hl7_port(drilled: Drilled) 
 def test_an_acknowledgement_that_arrives_in_pieces_is_put_together(drilled: Drilled) -> None:
     drilled.configure("--fault", "pieces")
     assert drilled("config", "certs")[0] == 0
-
-
-class Counted:
-    """A hospital's system that the restored configuration names: it counts who calls."""
-
-    def __init__(self, address: str) -> None:
-        self.listening = socket.create_server((address, 0))
-        self.address = "{}:{}".format(*self.listening.getsockname()[:2])
-        self.calls = 0
-        threading.Thread(target=self._count, daemon=True).start()
-
-    def _count(self) -> None:
-        with suppress(OSError):
-            while True:
-                self.listening.accept()[0].close()
-                self.calls += 1
-
-
-def addresses() -> list[str]:
-    """This host's own addresses."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outside:
-        try:
-            outside.connect(("192.0.2.1", 9))
-            return ["127.0.0.1", outside.getsockname()[0]]
-        except OSError:
-            return ["127.0.0.1"]
 
 
 def test_a_peer_that_the_restored_configuration_names_receives_no_connection_at_all(drilled: Drilled) -> None:

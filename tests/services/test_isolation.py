@@ -13,10 +13,11 @@ import pytest
 
 from pacs_recover.errors import RecoverError
 from pacs_recover.services import sandboxed
+from pacs_recover.services.bubblewrap import Box
 from pacs_recover.services.inside import Inside
 from pacs_recover.services.isolation import NotIsolated, must_be_isolated
 from pacs_recover.services.prober import AskPort
-from pacs_recover.services.sandboxed import Box, Process
+from pacs_recover.services.sandboxed import Process
 
 needs_sandbox = pytest.mark.needs("bwrap", "setpriv", reason="a real sandbox")
 SLEEP = ("/bin/sleep", "60")
