@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from pacs_recover.errors import RecoverError, SourceError, UsageError
 from pacs_recover.model import Backup
-from pacs_recover.sources import Problem, Source
+from pacs_recover.sources import REPLICA, Problem, Source
 from pacs_recover.sources.aside import AsideSource
 from pacs_recover.sources.file import FileSource, at
 from pacs_recover.sources.names import SKEW
@@ -45,6 +45,8 @@ class SourceState(Struct, frozen=True):
     error: str | None = None
     """What could not be read; what could is listed all the same."""
     hint: str = ""
+    problems: tuple[Problem, ...] = ()
+    """Each part of it that could not be read, of which ``error`` tells the first."""
 
 
 Partly = Callable[["Catalog"], None]
@@ -117,7 +119,9 @@ class _Reading(Thread):
         if not problems:
             return SourceState(name, kind, True)
         more = f" (and {count(len(problems) - 1, 'other place')})" if len(problems) > 1 else ""
-        return SourceState(name, kind, False, f"{problems[0].place}: {problems[0].reason}{more}", problems[0].hint)
+        return SourceState(
+            name, kind, False, f"{problems[0].place}: {problems[0].reason}{more}", problems[0].hint, problems
+        )
 
 
 def read(
@@ -180,7 +184,10 @@ def find(catalog: Catalog | Iterable[Source], text: str, component: str | None =
         return at(Path(text), component, catalog.files.zone)
     fitting = exact or [backup for backup in catalog.backups if _fits(backup, text, component)]
     if len(fitting) > 1:
-        raise UsageError(f"{count(len(fitting), 'backup')} begin with {safe(text)}: {_names(fitting)}", "name one")
+        raise UsageError(
+            f"{count(len(fitting), 'backup')} begin with {safe(text)}: {_names(fitting)}",
+            "name one, or its source too: …@SOURCE",
+        )
     if fitting:
         return _of(component, fitting[0])
     if os.path.exists(text):
@@ -245,13 +252,32 @@ def is_usable(backup: Backup) -> bool:
     return backup.readable and backup.current and backup.source != AsideSource.name and backup.taken_at <= late
 
 
+def folded(catalog: Catalog) -> tuple[tuple[Backup, ...], dict[str, int]]:
+    """The backups with only the newest point of each Litestream replica, and how many more each has."""
+    replicas = {state.name for state in catalog.sources if state.kind == REPLICA}
+    more: dict[str, int] = {}
+    shown = []
+    for backup in catalog.backups:
+        if backup.source in more:
+            more[backup.source] += 1
+            continue
+        shown.append(backup)
+        if backup.source in replicas:
+            more[backup.source] = 0
+    return tuple(shown), {name: number for name, number in more.items() if number}
+
+
 def to_json(catalog: Catalog) -> dict[str, Any]:
     """The JSON contract of ``catalog``."""
-    sources = [
-        {"name": state.name, "kind": state.kind, "ok": state.ok, "error": state.error, "hint": state.hint}
-        for state in catalog.sources
-    ]
-    return {"backups": [backup_json(backup) for backup in catalog.backups], "sources": sources}
+    return {
+        "backups": [backup_json(backup) for backup in catalog.backups],
+        "sources": [source_json(state) for state in catalog.sources],
+    }
+
+
+def source_json(state: SourceState) -> dict[str, Any]:
+    """The JSON contract of one source."""
+    return {"name": state.name, "kind": state.kind, "ok": state.ok, "error": state.error, "hint": state.hint}
 
 
 def backup_json(backup: Backup) -> dict[str, Any]:

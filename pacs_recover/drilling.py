@@ -60,20 +60,19 @@ def make(site: Site, state: State, order: Order, select: Callable[[], Sequence[B
         sandbox=chosen.kind,
         why=chosen.why,
         production=live_paths(site),
-        at=order.at,
         participants=order.participants,
         observations=order.observations,
         actions=order.actions,
     )
-    request = _request(site, order.components, (), drill)
+    request = _request(site, order, (), drill)
     try:
         choices = plans.read_and_judge(site, select(), state).choices
     except (BadBackup, SourceError) as error:
         return Made(request, swept, error)
-    return Made(_request(site, order.components, tuple(choices.values()), drill), swept)
+    return Made(_request(site, order, tuple(choices.values()), drill), swept)
 
 
-def _request(site: Site, components: tuple[str, ...], choices: tuple[Choice, ...], drill: Drill) -> Request:
+def _request(site: Site, order: Order, choices: tuple[Choice, ...], drill: Drill) -> Request:
     """Stages nowhere but in its own sandbox."""
     own = msgspec.structs.replace(site, staging=())
     return Request(
@@ -81,13 +80,14 @@ def _request(site: Site, components: tuple[str, ...], choices: tuple[Choice, ...
         mode="drill",
         plan_id=secrets.token_hex(4),
         site=site_model.to_data(own),
-        components=components,
+        components=order.components,
         choices=choices,
         live=(),
         assume_yes=True,
-        rto_seconds=plans.rto_of(site, components),
+        rto_seconds=plans.rto_of(site, order.components),
         operator=plans.operator(),
         host=socket.gethostname(),
+        at=order.at,
         drill=drill,
     )
 

@@ -58,6 +58,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     bytes: int
     """Of its content when unpacked; what the live filesystem must have room for."""
     manifest: str = "no recorded hash"
+    reached: str = ""
+    """The point in time that a replica came to, in words; empty for what is stored as it is."""
 
 
 class Question(Struct, frozen=True):
@@ -77,8 +79,6 @@ class Drill(Struct, frozen=True, kw_only=True):
     """The drill's own directory; its live paths lie below."""
     production: tuple[LivePath, ...] = ()
     """The real live parts, which are looked at before and after, and never changed."""
-    at: datetime | None = None
-    """The time that was asked for; None: the newest."""
     participants: tuple[str, ...] = ()
     observations: tuple[str, ...] = ()
     actions: tuple[str, ...] = ()
@@ -106,6 +106,8 @@ class Request(Struct, frozen=True, kw_only=True):
     since: datetime | None = None
     """When the outage began, if the operator said so."""
     drill: Drill | None = None
+    at: datetime | None = None
+    """The time whose state was asked for, if the operator said one."""
 
 
 class Event(Struct, frozen=True, kw_only=True, tag_field="kind", tag=str.lower, omit_defaults=True):

@@ -12,7 +12,7 @@ import msgspec
 
 from pacs_recover import catalog, front, report, sets, site
 from pacs_recover.catalog import Catalog
-from pacs_recover.components import Comparison, Look, component, exhaust, judge, read_backup
+from pacs_recover.components import Comparison, Look, Read, component, exhaust, judge, read_backup
 from pacs_recover.errors import BadBackup, SourceError
 from pacs_recover.jobs import live_paths, look_at, opener, source_of
 from pacs_recover.journal import is_written, read
@@ -22,7 +22,7 @@ from pacs_recover.services import services_of
 from pacs_recover.site import Site
 from pacs_recover.sources import Archive
 from pacs_recover.state import JOURNAL, State
-from pacs_recover.text import age, both_times, seconds, stamp
+from pacs_recover.text import age, both_times, precise, seconds, stamp
 
 
 def look(of: Site) -> Look:
@@ -52,8 +52,7 @@ def preview(
         except BadBackup as error:
             why = f"{error.message} ({error.hint})" if error.hint else error.message
             return Preview((*told(of, backup, state), Fact("damaged", why, "bad")))
-    read_to_end = Fact("read to its end", f"{done.content:,} bytes unpacked, SHA-256 {done.sha256[:16]}")
-    return msgspec.structs.replace(seen, facts=(*told(of, backup, state), read_to_end, *seen.facts))
+    return msgspec.structs.replace(seen, facts=(*told(of, backup, state), *read_whole(done), *seen.facts))
 
 
 def told(of: Site, backup: Backup, state: State) -> tuple[Fact, ...]:
@@ -67,15 +66,21 @@ def told(of: Site, backup: Backup, state: State) -> tuple[Fact, ...]:
         return (Fact("bucket", error.message, "warn"),)
 
 
-def compare(of: Site, backup: Backup, state: State) -> Comparison:
-    """What restoring a backup would change. BadBackup, SourceError."""
+def read_whole(done: Read) -> tuple[Fact, ...]:
+    """That a backup was read to its end, and which point in time it came to."""
+    facts = (Fact("read to its end", f"{done.content:,} bytes unpacked, SHA-256 {done.sha256[:16]}"),)
+    return (*facts, Fact("point in time", done.reached)) if done.reached else facts
+
+
+def compare(of: Site, backup: Backup, state: State, stopping: Callable[[], bool] = lambda: False) -> Comparison:
+    """What restoring a backup would change. BadBackup, SourceError; Interrupted where it was told to stop."""
     with state.scratch() as scratch:
         into, spare = scratch / "content", scratch / "live"
         into.mkdir(mode=0o700)
         spare.mkdir(mode=0o700)
         part, seeing = component(backup.component), look(of)
         with opener(of, state.journals(), scratch)(backup) as raw:
-            done = exhaust(read_backup(part, backup, raw, into, seeing))
+            done = exhaust(read_backup(part, backup, raw, into, seeing), stopping)
         refuse_bad(backup, judge(part, backup, done, into, seeing))
         return part.compare(into, seeing, spare)
 
@@ -101,6 +106,7 @@ def plan_json(made: Plan) -> dict[str, Any]:
             "sha256": c.sha256,
             "content_bytes": c.bytes,
             "manifest": c.manifest,
+            "reached": c.reached,
             "skew_seconds": sets.skew(c.backup, made.anchor) if made.anchor else None,
         }
         for c in request.choices
@@ -108,10 +114,11 @@ def plan_json(made: Plan) -> dict[str, Any]:
     return {
         "plan_id": made.plan_id,
         "made_at": stamp(made.made_at),
+        "asked_at": precise(request.at) if request.at else None,
         "components": list(request.components),
         "target": request.host,
         "site": request.site["name"],
-        "anchor": stamp(made.anchor) if made.anchor else None,
+        "anchor": sets.exact(made.anchor) if made.anchor else None,
         "rto_seconds": request.rto_seconds,
         "predicted_seconds": _rounded(made.predicted_seconds),
         "predicted_downtime_seconds": _rounded(made.predicted_downtime_seconds),

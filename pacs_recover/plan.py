@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from pacs_recover import engine, pace
+from pacs_recover import engine, following, pace
 from pacs_recover.checklist import checklist
 from pacs_recover.components import Comparison, Job, Look, component, exhaust, judge, naming, read_backup
 from pacs_recover.errors import BadBackup, RecoverError, Refused, UsageError
-from pacs_recover.events import Choice, LivePath, Request, StepLine
+from pacs_recover.events import Choice, LivePath, Question, Request, StepLine
 from pacs_recover.findings import host_findings, set_findings
 from pacs_recover.formats.streams import Hashing
 from pacs_recover.jobs import live_paths, look_at, opener
@@ -93,7 +93,7 @@ def make(
         for backup in backups:
             comparisons[backup.component] = _compared(backup, scratch, together)
         disagreements = tuple(agreement.findings(together))
-    request = _request(site, live, choices, comparisons, since, carry_over)
+    request = _request(site, live, choices, comparisons, since, carry_over, at)
     found = (fact for comparison in comparisons.values() for fact in comparison.findings)
     job = Job(look=look, choices=choices, questions=request.questions, open=open_backup, services=services)
     steps, carrying = engine.lines(checklist(job)), _carrying(comparisons)
@@ -110,7 +110,13 @@ def make(
         predicted_downtime_seconds=pace.predicted_downtime(steps, known, carrying),
         carry_over_seconds=carrying,
         previews=previews,
-        findings=(*host_findings(site, services), *set_findings(backups), *disagreements, *found),
+        findings=(
+            *host_findings(site, services),
+            *following.findings(site),
+            *set_findings(backups),
+            *disagreements,
+            *found,
+        ),
         inputs=inputs(site, choices, look),
     )
 
@@ -145,7 +151,8 @@ def _read(backup: Backup, open_backup: Any, scratch: Path, look: Look) -> tuple[
         read = exhaust(read_backup(part, backup, raw, content, look))
     preview = judge(part, backup, read, content, look)
     refuse_bad(backup, preview)
-    return Choice(backup=backup, sha256=read.sha256, bytes=read.content, manifest=read.record.said), preview
+    record, came_to = read.record.said, read.reached
+    return Choice(backup=backup, sha256=read.sha256, bytes=read.content, manifest=record, reached=came_to), preview
 
 
 def _compared(backup: Backup, scratch: Path, look: Look) -> Comparison:
@@ -178,6 +185,7 @@ def _request(
     comparisons: Mapping[str, Comparison],
     since: datetime | None,
     carry_over: bool,
+    at: datetime | None,
 ) -> Request:
     return Request(
         run="",
@@ -186,13 +194,22 @@ def _request(
         components=tuple(choices),
         choices=tuple(choices.values()),
         live=live,
-        questions=tuple(c.question for c in comparisons.values() if c.question),
+        questions=tuple(question for question in (*_asked(comparisons), _unproven(site, choices)) if question),
         rto_seconds=rto_of(site, tuple(choices)),
         operator=operator(),
         host=socket.gethostname(),
         carry_over=carry_over,
         since=since,
+        at=at,
     )
+
+
+def _asked(comparisons: Mapping[str, Comparison]) -> Iterable[Question | None]:
+    return (comparison.question for comparison in comparisons.values())
+
+
+def _unproven(site: Site, choices: Mapping[str, Choice]) -> Question | None:
+    return following.question(site) if "queue" in choices else None
 
 
 def rto_of(site: Site, components: Sequence[str]) -> float:

@@ -107,9 +107,9 @@ class Session:
         """Read a backup to its end and say what it is. SourceError; Interrupted where it was told to stop."""
         return looks.preview(self.site, backup, self.state, stopping, amount)
 
-    def compare(self, backup: Backup) -> Comparison:
-        """What restoring a backup would change. BadBackup, SourceError."""
-        return looks.compare(self.site, backup, self.state)
+    def compare(self, backup: Backup, stopping: Callable[[], bool] = lambda: False) -> Comparison:
+        """What restoring a backup would change. BadBackup, SourceError; Interrupted where it was told to stop."""
+        return looks.compare(self.site, backup, self.state, stopping)
 
     def thaw_offer(self, backup: Backup) -> Offer:
         """What having an archived backup made readable would take. UsageError, SourceError."""

@@ -54,7 +54,7 @@ def cli(
 
 
 def _add_commands() -> None:
-    from pacs_recover.cli import demo, drilling, looking, restoring, runs, thaw
+    from pacs_recover.cli import demo, drilling, looking, points, restoring, runs, thaw, verifying
 
     for command in (
         demo.demo,
@@ -64,6 +64,8 @@ def _add_commands() -> None:
         looking.diff,
         looking.extract,
         thaw.thaw,
+        points.show_points,
+        verifying.verify,
         looking.status,
         restoring.show_plan,
         restoring.restore,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from pacs_recover.components import registry
 from pacs_recover.errors import UsageError
 from pacs_recover.model import Backup
 from pacs_recover.sources.aside import AsideSource
-from pacs_recover.text import both_times, safe, size
+from pacs_recover.text import both_times, count, safe, size
 from pacs_recover.wrapping import SYMBOLS
 
 
@@ -44,7 +45,7 @@ def show_catalog(context: Context, component: str | None, source: str | None, as
     elif as_json:
         output.document(catalog.to_json(found))
     else:
-        _print_catalog(found.backups)
+        _print_catalog(*catalog.folded(found))
     for state in found.sources:
         if not state.ok:
             _say_unread(state)
@@ -53,11 +54,14 @@ def show_catalog(context: Context, component: str | None, source: str | None, as
         leave(3)
 
 
-def _print_catalog(backups: tuple[Backup, ...]) -> None:
+def _print_catalog(backups: tuple[Backup, ...], more: Mapping[str, int]) -> None:
     if not backups:
         return output.say("no backups")
     now = datetime.now(UTC)
-    return output.table(("TAKEN (UTC)", "LOCAL", "AGE", "SIZE", "BACKUP"), (_row(backup, now) for backup in backups))
+    output.table(("TAKEN (UTC)", "LOCAL", "AGE", "SIZE", "BACKUP"), (_row(backup, now) for backup in backups))
+    for source, number in more.items():
+        output.say(f"{count(number, 'more point')} in time of {safe(source)}: pacs-recover points --source {source}")
+    return None
 
 
 def _show_sets(found: Catalog, as_json: bool) -> None:
@@ -66,7 +70,8 @@ def _show_sets(found: Catalog, as_json: bool) -> None:
         every = {"sets": [sets.to_json(one) for one in proposed], "sources": catalog.to_json(found)["sources"]}
         return output.document(every)
     for one in proposed:
-        output.paragraph(f"{both_times(one.anchor)}, within {output.brief(one.spread)} of each other")
+        apart = output.brief(one.spread)
+        output.paragraph(f"{sets.exact(one.anchor)} ({output.local(one.anchor)} here), within {apart} of each other")
         for backup in one.members:
             output.paragraph(f"{safe(backup.id)}, {output.brief(one.skew(backup))} before", "  • ")
         for name in one.missing:

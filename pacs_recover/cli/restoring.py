@@ -20,11 +20,11 @@ from pacs_recover.jobs import LIVE
 from pacs_recover.model import Backup
 from pacs_recover.plan import Plan
 from pacs_recover.selection import gaps, moment, select
-from pacs_recover.text import both_times, safe
+from pacs_recover.text import both_times, precise, safe
 
 
 def as_moment(_: Any, __: Any, text: str | None) -> datetime | None:
-    """An option's time. UsageError."""
+    """An option's value as a time. UsageError."""
     return moment(text) if text else None
 
 
@@ -33,11 +33,11 @@ def choosing(function: Any) -> Any:
     for option in (
         click.argument("components", nargs=-1),
         click.option("--backup", "backups", multiple=True, metavar="ID", help="An id, a unique prefix, or a path."),
-        click.option("--at", callback=as_moment, metavar="TIME", help="The newest backups at or before this time."),
-        click.option("--since", callback=as_moment, metavar="TIME", help="When the outage began."),
         click.option(
             "--carry-over", is_flag=True, help="Keep the messages that only the live queue has: added after the stop."
         ),
+        click.option("--at", callback=as_moment, metavar="TIME", help="The newest backups at or before this time."),
+        click.option("--since", callback=as_moment, metavar="TIME", help="When the outage began."),
     ):
         function = option(function)
     return function
@@ -99,6 +99,8 @@ def print_plan(made: Plan, *, err: bool = False) -> None:
     for choice in request.choices:
         backup = choice.backup
         say(f"{safe(backup.id)}, taken {both_times(backup.taken_at)}{_skew(made, backup)}; {choice.manifest}", "  ")
+        if request.at or choice.reached:
+            say("; ".join(filter(None, (asked(request.at, backup), choice.reached))), "    ")
         output.facts((f for f in made.previews[backup.component].facts if f.state != "ok"), "    ", err=err)
     output.facts(made.findings, err=err)
     say("Steps")
@@ -122,6 +124,14 @@ def _skew(made: Plan, backup: Backup) -> str:
     if not off:
         return ""
     return f", {output.brief(abs(off))} {'before' if off > 0 else 'after'} the set's time"
+
+
+def asked(at: datetime | None, backup: Backup) -> str:
+    """The time that was asked for beside the one that there is."""
+    if at is None:
+        return ""
+    short = (at - backup.taken_at).total_seconds()
+    return f"asked for {precise(at)}" + (f", which is {output.brief(short)} later" if short >= 1 else "")
 
 
 def _changes(made: Plan) -> list[str]:

@@ -136,7 +136,7 @@ def read_backup(
             yield from _told_apart(error, hashing, raw.record)
             raise
         manifest.must_match(raw.record, hashing)
-    return Read(hashing.sha256, hashing.size, content, raw.record)
+    return Read(hashing.sha256, hashing.size, content, raw.record, raw.reached)
 
 
 def _told_apart(error: BadBackup, hashing: Hashing, record: Record) -> Iterator[Amount]:
@@ -200,6 +200,7 @@ def unpacking(part: Component, job: Job, title: str) -> Step:
             raise BadBackup(f"{safe(choice.backup.id)} is not what was planned: its hash differs", "plan again")
         return (
             f"{safe(choice.backup.id)}, {size(read.stored)} stored, {size(read.content)} unpacked, SHA-256 as planned"
+            + (f"; {read.reached}" if read.reached else "")
         )
 
     return Step(title, work)
@@ -249,6 +250,8 @@ class Read:
     content: int
     record: Record = Record()  # noqa: RUF009 - a value
     """What its bytes were held against."""
+    reached: str = ""
+    """The point in time that a replica came to."""
 
 
 def registry() -> dict[str, Component]:

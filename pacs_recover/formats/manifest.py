@@ -97,6 +97,8 @@ class Opened:
     def __init__(self, raw: Reader, record: Record = Record()) -> None:  # noqa: B008 - a value
         self._raw = raw
         self.record = record
+        self.reached = str(getattr(raw, "reached", ""))
+        """The point in time that they came to, where they were assembled from a replica; else nothing."""
 
     def read(self, n: int = -1, /) -> bytes:
         """The next bytes, as a Reader's."""

@@ -45,7 +45,7 @@ def _note(note: Noted) -> Note:
 
 def _ages(request: Request, began: datetime | None) -> Iterator[Age]:
     """How old what was restored is when the drill begins (or at the time asked for): what a loss then would lose."""
-    until = request.drill.at if request.drill and request.drill.at else began
+    until = request.at or began
     if until is None:
         return
     objectives = request.site.get("objectives", {})

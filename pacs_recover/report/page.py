@@ -10,7 +10,7 @@ from pacs_recover.events import Outcome
 from pacs_recover.report import drill_page
 from pacs_recover.report.blocks import Block, Facts, List, Row, Table
 from pacs_recover.report.contract import EffectReport, Report, StepReport
-from pacs_recover.text import both_times, count, seconds, size
+from pacs_recover.text import both_times, count, precise, seconds, size
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,9 @@ def _backups(report: Report, zone: tzinfo | None) -> Iterator[Row]:
         sha256 = backup.sha256 if report.mode == "drill" else f"{backup.sha256[:16]}…"
         odd = [f"{f.label}: {f.value}" for f in report.findings if f.backup == backup.id]
         evidence = f"taken {both_times(backup.taken_at, zone)}; {size(backup.size)}; SHA-256 {sha256}"
-        yield Row(backup.component, (), backup.id, "; ".join([evidence, backup.manifest, *odd]))
+        asked = f"asked for {precise(backup.asked_at)}" if backup.asked_at else ""
+        told = filter(None, (evidence, backup.manifest, asked, backup.reached, *odd))
+        yield Row(backup.component, (), backup.id, "; ".join(told))
 
 
 OUTCOMES: dict[Outcome, str] = {

@@ -218,6 +218,17 @@ class Console(App[int], inherit_bindings=False):
 
         self.push_screen(CatalogPage(words))
 
+    @property
+    def has_points(self) -> bool:
+        """Whether a source of the site is a Litestream replica."""
+        return any(state.kind == "litestream" for part in self.gathered.parts.values() for state in part.sources)
+
+    def show_points(self) -> None:
+        """The points in time."""
+        from pacs_recover.screens.points import PointsPage
+
+        self.push_screen(PointsPage())
+
     def show_preview(self, backup: Backup) -> None:
         """One backup in full."""
         from pacs_recover.screens.preview import PreviewPage

@@ -36,6 +36,7 @@ class Overview(Page):
         Binding("c", "catalog", "catalog", id="overview.catalog", tooltip="All backups of all sources"),
         Binding("p", "plan", "plan", id="overview.plan", tooltip="Plan a restore of this component's newest backup"),
         Binding("f", "full", "full", id="overview.full", tooltip="Plan a restore of config, certs and queue together"),
+        Binding("i", "points", "in time", id="overview.points", tooltip="The queue's points in time (Litestream)"),
         Binding("t", "runs", "runs", id="overview.runs", tooltip="Past and present runs and their reports"),
         Binding("r", "again", "reread", id="overview.again", tooltip="Read the sources and what lives again"),
     ]
@@ -108,6 +109,7 @@ class Overview(Page):
         """Another source answered."""
         self.look()
         self.draw()
+        self.refresh_bindings()
 
     def draw(self) -> None:
         """Everything on it."""

@@ -36,6 +36,7 @@ def lines(plan: Plan, read_only: bool) -> list[Line]:
         title("Recovery set"),
         *(Line(f"{safe(b.id)}  {both_times(b.taken_at)}", "", "  • ") for b in backups),
         *_records(request.choices),
+        *(Line(choice.reached, "", "    ") for choice in request.choices if choice.reached),
         *(Line(line.text, line.look, f"  {line.start}") for line in skew(backups)),
         *(
             stated(fact.state, f"{fact.label}: {fact.value}")

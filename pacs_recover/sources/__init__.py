@@ -14,8 +14,12 @@ from pacs_recover.site.model import GitConfig, LitestreamConfig, LocalConfig, S3
 
 if TYPE_CHECKING:
     from pacs_recover.site import Site
+    from pacs_recover.sources.litestream import LitestreamSource
     from pacs_recover.sources.litestream_store import Store
     from pacs_recover.sources.s3.archive import Thaw, Tier
+
+REPLICA = "litestream"
+"""The kind of a source whose backups are points in time: very many, of one database."""
 
 
 class Problem(Struct, frozen=True):
@@ -102,9 +106,14 @@ def _source(config: SourceConfig, site: Site) -> Source:
 
             return GitSource(config.name, config.repository, config.branch, config.directory)
         case LitestreamConfig():
-            from pacs_recover.sources.litestream import LitestreamSource
+            return replica_of(config, site)
 
-            return LitestreamSource(config.name, _store(config), site.live.queue)
+
+def replica_of(config: LitestreamConfig, site: Site) -> LitestreamSource:
+    """The Litestream replica that a section of the site file describes."""
+    from pacs_recover.sources.litestream import LitestreamSource
+
+    return LitestreamSource(config.name, _store(config), site.live.queue)
 
 
 def _store(config: LitestreamConfig) -> Store:

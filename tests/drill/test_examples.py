@@ -1,4 +1,4 @@
-"""The example reports under docs are such as the program writes now."""
+"""The example reports under docs are such as the program writes now; ``make_examples.py`` beside this makes them."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from pacs_recover.model import Fact
 from pacs_recover.screens.console import Console
 from pacs_recover.session import NoSite, OpenRun
 from tests.report import story
-from tests.screens.acted import RUN, Acted, Place, Told, bad_plan, bucket, report_of
+from tests.screens.acted import RUN, Acted, Place, Told, bad_plan, bucket, replicated, report_of
 from tests.screens.conftest import frame, picture
 
 Accepted = Callable[[str, str], None]
@@ -49,7 +49,7 @@ async def shown(
             await pilot.press(key)
             await settle(pilot)
         if keys and keys[-1] in ("c", "down"):
-            await pilot.pause(0.4)
+            await pilot.pause(0.6)
         await settle(pilot)
         assert all(len(row) <= size[0] for row in frame(app).splitlines())
         return frame(app), picture(app)
@@ -102,9 +102,13 @@ MAIN: dict[str, tuple[Callable[[], Acted], tuple[str, ...]]] = {
     "commands": (Acted, ("ctrl+p",)),
     "command-line": (Acted, ("f", "enter", "y")),
     "filter": (Acted, ("c", "slash", "c", "o", "n", "f")),
+    "catalog-points": (replicated, ("c",)),
+    "points": (replicated, ("i", "down", "down", "down", "down")),
+    "points-gap": (replicated, ("i", *("down",) * 8)),
+    "points-damaged": (replicated, ("i", "down", "down")),
     "read-only": (lambda: Acted(read_only=True), ("f", "enter")),
 }
-PICTURES = ("overview", "catalog", "plan")
+PICTURES = ("overview", "catalog", "plan", "points")
 
 
 @pytest.mark.parametrize("name", MAIN)
