@@ -1,4 +1,4 @@
-"""Makes the example reports under docs by a drill of the demo site: ``python -m tests.drill.make_examples``, as root."""
+"""Makes the example reports under docs by drilling the demo site: ``python -m tests.drill.make_examples``, as root."""
 
 from __future__ import annotations
 
