@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format lint types contracts tests corruption clean
+.PHONY: demo test check format lint types contracts tests corruption fuzz clean
 
 demo: $(VENV)/runtime
 	$(BIN)/pacs-recover demo
@@ -29,6 +29,9 @@ tests: $(VENV)/dev
 
 corruption: $(VENV)/dev
 	$(BIN)/python -m tests.corruption
+
+fuzz: $(VENV)/dev
+	$(BIN)/python -m tests.fuzz all --seconds 60
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -73,10 +73,11 @@ class Catalog:
 class _Reading(Thread):
     """One source being read; a daemon, as a read from a dead share can neither be waited for nor stopped."""
 
-    def __init__(self, source: Source, component: str | None) -> None:
+    def __init__(self, source: Source, component: str | None, brief: bool) -> None:
         super().__init__(daemon=True, name=f"reading {source.name}")
         self.source = source
         self.component = component
+        self.brief = brief and source.kind == REPLICA
         self.backups: list[Backup] = []
         self.problems: list[Problem] = []
         self.given_up = False
@@ -100,6 +101,8 @@ class _Reading(Thread):
                 self.problems.append(found)
             else:
                 self.backups.append(found)
+                if self.brief:
+                    return
 
     def wait(self, patience: float, longest: float, look: Callable[[], None]) -> None:
         """Until it is done, or has been silent or busy for too long."""
@@ -129,17 +132,21 @@ def read(
     component: str | None = None,
     source: str | None = None,
     *,
+    brief: bool = False,
     patience: float = PATIENCE,
     longest: float = LONGEST,
     partly: Partly | None = None,
 ) -> Catalog:
-    """What all sources (or the one of this name) hold, read side by side. UsageError for an unknown name."""
+    """What all sources (or the one of this name) hold, read side by side. UsageError for an unknown name.
+
+    ``brief``: of the thousands of points of a replica only the newest.
+    """
     every = tuple(sources)
     wanted = [one for one in every if one.kind != FileSource.kind]
     if source is not None:
         wanted = [one for one in wanted if one.name == source] or _unknown(source, wanted)
     files = next((one for one in every if isinstance(one, FileSource)), FileSource())
-    readings = [_Reading(one, component) for one in wanted]
+    readings = [_Reading(one, component, brief) for one in wanted]
     look = _Growing(readings, files, partly).look if partly else lambda: None
     for reading in readings:
         reading.wait(patience, longest, look)

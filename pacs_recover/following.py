@@ -24,7 +24,7 @@ from pacs_recover.formats.sqlite_set import Unknown
 from pacs_recover.model import Amount, Fact, Work
 from pacs_recover.site import Site
 from pacs_recover.site.model import LitestreamConfig
-from pacs_recover.sources import replica_of
+from pacs_recover.sources import litestream, replica_of
 from pacs_recover.sources.litestream import LitestreamSource, Position
 from pacs_recover.target import places
 from pacs_recover.text import both_times, safe, seconds
@@ -62,7 +62,7 @@ def question(site: Site) -> Question | None:
     """What has to be accepted where a replica cannot even be read now."""
     for source in replicas(site):
         try:
-            source.position()
+            litestream.position(source)
         except RecoverError as error:
             return Question(UNPROVEN, f"the replica {safe(source.name)} cannot be read now: {error.message}")
     return None
@@ -78,7 +78,7 @@ def is_watched(job: Job) -> bool:
 
 def note(job: Job) -> str:
     """Write down how far each replica is before the services are stopped. SourceError, OSError."""
-    found = {source.name: source.position() for source in replicas(job.look.site)}
+    found = {source.name: litestream.position(source) for source in replicas(job.look.site)}
     path = job.target.staging("queue") / NOTED
     path.unlink(missing_ok=True)
     path.write_bytes(msgspec.json.encode(found))
@@ -134,7 +134,7 @@ def _look(
 ) -> tuple[str, str]:
     """Why the replica's newest point is not what lives and lived before, or how it is seen that it is."""
     try:
-        newest, former = source.newest(noted, since)
+        newest, former = litestream.newest(source, noted, since)
         if newest is None:
             return "nothing has come to it since the start", ""
         with ExitStack() as open_ones:

@@ -20,7 +20,7 @@ from pacs_recover.model import Amount, Backup, Fact, FactState, Preview
 from pacs_recover.plan import Plan, refuse_bad
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
-from pacs_recover.sources import Archive
+from pacs_recover.sources import archive_of
 from pacs_recover.state import JOURNAL, State
 from pacs_recover.text import age, both_times, precise, seconds, stamp
 
@@ -57,11 +57,9 @@ def preview(
 
 def told(of: Site, backup: Backup, state: State) -> tuple[Fact, ...]:
     """What a backup's source says of it beyond the listing, where it is one that does."""
-    source = source_of(of, state.journals(), backup)
-    if not isinstance(source, Archive):
-        return ()
+    archive = archive_of(source_of(of, state.journals(), backup))
     try:
-        return source.facts(backup)
+        return archive.facts(backup) if archive else ()
     except SourceError as error:
         return (Fact("bucket", error.message, "warn"),)
 

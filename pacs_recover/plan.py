@@ -92,7 +92,7 @@ def make(
         together = replace(look, restored={name: scratch / name for name in choices})
         for backup in backups:
             comparisons[backup.component] = _compared(backup, scratch, together)
-        disagreements = tuple(agreement.findings(together))
+        disagreements = _disagreements(together)
     request = _request(site, live, choices, comparisons, since, carry_over, at)
     found = (fact for comparison in comparisons.values() for fact in comparison.findings)
     job = Job(look=look, choices=choices, questions=request.questions, open=open_backup, services=services)
@@ -167,6 +167,13 @@ def refuse_carrying(backups: Sequence[Backup], carry_over: bool) -> None:
     """UsageError where messages are to be carried over into a queue that is not restored."""
     if carry_over and not any(backup.component == "queue" for backup in backups):
         raise UsageError("only a restore of the queue can carry messages over", "leave --carry-over out")
+
+
+def _disagreements(look: Look) -> tuple[Fact, ...]:
+    """Where the parts do not fit each other; loaded only here, as reading certificates takes a large library."""
+    from pacs_recover.components import agreement
+
+    return tuple(agreement.findings(look))
 
 
 def refuse_bad(backup: Backup, preview: Preview) -> None:

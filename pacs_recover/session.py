@@ -177,6 +177,11 @@ class Session:
         """How many seconds each step took here when it last went well, by its title."""
         return pace.of(self.state, self.site.name)
 
+    def goes_on(self, run: str) -> str:
+        """How a run that goes on without this terminal is found again, in lines to print."""
+        ways = f"  follow it:  {self.line('attach', run)}\n  undo it:    {self.line('rollback', run)}\n"
+        return f"The run {run} goes on without this terminal.\n{ways}"
+
     def line(self, *words: str) -> str:
         """The command line that does the same."""
         return " ".join([self.command, *map(shlex.quote, words)])

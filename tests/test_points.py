@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -140,3 +143,27 @@ def test_everything_that_is_lost_is_named(tmp_path: Path) -> None:
     told = points.to_json(found, ())["lost"]
     assert len(told) == len(list(root.glob("generations/*"))) > 1
     assert all("has no snapshot" in one["reason"] and one["hint"] for one in told)
+
+
+class Counting:
+    """A replica that says how many of its points were asked for."""
+
+    name, kind = "replica", "litestream"
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    def listing(self, component: str | None = None) -> Iterator[Backup]:
+        for n in range(3000, 0, -1):
+            self.given += 1
+            yield transaction(n, n)
+
+    def open(self, backup: Backup, scratch: Path) -> AbstractContextManager[BinaryIO]:
+        raise NotImplementedError
+
+
+def test_who_only_wants_to_know_how_fresh_a_replica_is_reads_one_point() -> None:
+    brief, whole = Counting(), Counting()
+    assert [one.key for one in catalog.read([brief], brief=True).backups] == [f"transaction/{3000:016x}"]
+    assert len(catalog.read([whole]).backups) == whole.given == 3000
+    assert brief.given == 1

@@ -106,7 +106,7 @@ def preview(context: Context, backup: str, as_json: bool) -> None:
     BACKUP is an id of the catalog, a unique prefix of one, or a path. Exit status: 0; 6 where it is bad; 3 where it
     cannot be read.
     """
-    chosen = catalog.find(context.catalog(), backup)
+    chosen = context.find(backup)
     seen = looks.preview(context.site, chosen, context.state)
     if as_json:
         output.document(looks.preview_json(chosen, seen))
@@ -128,7 +128,7 @@ def diff(context: Context, backup: str, as_json: bool) -> None:
 
     Compared with what lives now. Exit status: 0; 3 where it cannot be read; 6 where it is bad.
     """
-    chosen = catalog.find(context.catalog(), backup)
+    chosen = context.find(backup)
     compared = looks.compare(context.site, chosen, context.state)
     if as_json:
         changes = {"changes": list(compared.changes), "diff": list(compared.diff), "replay_risk": compared.replay}
@@ -154,7 +154,7 @@ def extract(context: Context, backup: str, directory: Path) -> None:
     is bad.
     """
     context.must_write("extract")
-    chosen = catalog.find(context.catalog(), backup)
+    chosen = context.find(backup)
     output.say(extraction.extract(context.site, chosen, directory.absolute(), context.state))
     click.echo(str(directory.absolute()))
 
@@ -168,7 +168,7 @@ def status(context: Context, as_json: bool) -> None:
 
     What lives now: the services, how much waits in the queue, how many days the certificates last.
     """
-    found = looks.status(context.site, context.catalog(), context.state)
+    found = looks.status(context.site, context.catalog(brief=True), context.state)
     found["live"] = live.read(context.site, context.state)
     if as_json:
         return output.document(found)

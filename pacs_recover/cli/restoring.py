@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from pacs_recover import catalog, front, looks, sets
+from pacs_recover import front, looks, sets
 from pacs_recover import plan as plans
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, interactive, json_option
@@ -194,7 +194,7 @@ def _saved(
     if carry_over and not saved.request.carry_over:
         raise UsageError(f"plan {plan_id} carries nothing over", "plan again with --carry-over")
     ids = {choice.backup.id for choice in saved.request.choices}
-    named = {catalog.find(context.catalog(), text).id for text in backups}
+    named = {context.find(text).id for text in backups}
     names = {name for word in components for name in (LIVE if word == "full" else (word,))}
     if (names and names != set(saved.request.components)) or not named <= ids:
         raise UsageError(f"plan {plan_id} restores {', '.join(map(safe, sorted(ids)))}", "name the same, or plan again")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pacs_recover import catalog, verifying
+from pacs_recover import verifying
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, json_option, leave
 from pacs_recover.text import both_times, safe
@@ -28,8 +28,7 @@ def verify(
 
     Nothing live is touched. Exit status: 0 all are good; 3 one cannot be read; 6 one is bad.
     """
-    found = context.catalog()
-    chosen = [catalog.find(found, text) for text in backups]
+    chosen = [context.find(text) for text in backups]
     binary: Path | None = None
     if cross_check or litestream:
         from pacs_recover.sources.litestream_vendor import program

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from msgspec import Struct
 
@@ -61,9 +61,8 @@ class Source(Protocol):
         ...
 
 
-@runtime_checkable
 class Archive(Protocol):
-    """A source that knows more of a backup than its listing tells, and where it may have to be thawed to be read."""
+    """What a source can be asked of single backups, where they may have to be thawed to be read."""
 
     def facts(self, backup: Backup) -> tuple[Fact, ...]:
         """What it says of this one backup. SourceError."""
@@ -79,6 +78,15 @@ class Archive(Protocol):
         Raises SourceError, UsageError.
         """
         ...
+
+
+def archive_of(source: Source) -> Archive | None:
+    """The archive behind a source, which itself only lists and opens; None where there is none."""
+    if source.kind != "s3":
+        return None
+    from pacs_recover.sources.s3 import S3Archive, S3Source
+
+    return S3Archive(source) if isinstance(source, S3Source) else None
 
 
 def sources_of(site: Site, journals: Iterable[Path]) -> tuple[Source, ...]:

@@ -99,30 +99,6 @@ class LitestreamSource:
         finally:
             Path(name).unlink(missing_ok=True)
 
-    def position(self) -> Position:
-        """How far the replica is. SourceError."""
-        replica = self._read()
-        last = max((one.last for one in replica.ranges), default=0)
-        return Position(tuple(replica.generations), last)
-
-    def newest(self, noted: Position, since: datetime) -> tuple[Backup | None, Backup | None]:
-        """The newest point, if Litestream made it after ``since`` in a history of its own, and the last one before.
-
-        0.3 does so by a generation that was not there when the position was noted, and nothing of another is in it:
-        then there is none before. 0.5 goes on counting; its times are of the host's clock. SourceError, BadBackup.
-        """
-        replica, ids = self._read(), names.Ids()
-        segment = next(self._segments(replica, ids), None)
-        fresh = segment is not None and segment.key.split("/")[1] not in noted.generations
-        new: Backup | None = None
-        for point in self._transactions(replica, ids):
-            if isinstance(point, Problem):
-                raise SourceError(f"{point.place}: {point.reason}", point.hint)
-            if point.taken_at < since or int(point.key.removeprefix(KEPT), 16) <= noted.transaction:
-                return (new, point) if new or not fresh else (segment, None)
-            new = new or point
-        return (new, None) if new or not fresh else (segment, None)
-
     def _read(self) -> Replica:
         """All of it, or SourceError."""
         failed: list[SourceError] = []
@@ -262,6 +238,32 @@ def missing_between(older: Backup, newer: Backup) -> tuple[str, bool]:
         return "another version of Litestream began", True
     anew = older.key.split("/")[1] != newer.key.split("/")[1]
     return ("Litestream began anew: what was written meanwhile came to it as one" if anew else QUIET), anew
+
+
+def position(source: LitestreamSource) -> Position:
+    """How far the replica is. SourceError."""
+    replica = source._read()
+    last = max((one.last for one in replica.ranges), default=0)
+    return Position(tuple(replica.generations), last)
+
+
+def newest(source: LitestreamSource, noted: Position, since: datetime) -> tuple[Backup | None, Backup | None]:
+    """The newest point, if Litestream made it after ``since`` in a history of its own, and the last one before.
+
+    0.3 does so by a generation that was not there when the position was noted, and nothing of another is in it:
+    then there is none before. 0.5 goes on counting; its times are of the host's clock. SourceError, BadBackup.
+    """
+    replica, ids = source._read(), names.Ids()
+    segment = next(source._segments(replica, ids), None)
+    fresh = segment is not None and segment.key.split("/")[1] not in noted.generations
+    new: Backup | None = None
+    for point in source._transactions(replica, ids):
+        if isinstance(point, Problem):
+            raise SourceError(f"{point.place}: {point.reason}", point.hint)
+        if point.taken_at < since or int(point.key.removeprefix(KEPT), 16) <= noted.transaction:
+            return (new, point) if new or not fresh else (segment, None)
+        new = new or point
+    return (new, None) if new or not fresh else (segment, None)
 
 
 def _named(backup: Backup, ids: names.Ids, findings: tuple[Fact, ...]) -> Backup:

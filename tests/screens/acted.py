@@ -376,6 +376,7 @@ def bucket(*, read_only: bool = False) -> Acted:
     """A session whose backups lie in a bucket and in Git."""
     session = Acted(read_only=read_only)
     session.places = [Place(name, name, [b for b in BUCKET if b.source == name]) for name in ("s3", "git")]
+    return session
 
 
 def replicated(**options: Any) -> Acted:

@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 from pacs_recover.errors import RecoverError, UsageError
 from pacs_recover.model import Fact
 from pacs_recover.screens.console import Console
+from pacs_recover.screens.points import PointsPage
 from pacs_recover.session import NoSite, OpenRun
 from tests.report import story
 from tests.screens.acted import RUN, Acted, Place, Told, bad_plan, bucket, replicated, report_of
@@ -36,6 +37,13 @@ async def settle(pilot: Pilot[Any]) -> None:
         before = now
 
 
+async def weighed(pilot: Pilot[Any]) -> None:
+    """Wait until a point in time under the cursor is compared: how far it comes depends on the machine else."""
+    page = pilot.app.screen
+    while isinstance(page, PointsPage) and page.backup and not (page.weighing.compared or page.weighing.problem):
+        await pilot.pause(0.05)
+
+
 async def shown(
     session: Any, keys: Sequence[str] = (), size: tuple[int, int] = SMALL, do: Do | None = None, **options: Any
 ) -> Any:
@@ -48,6 +56,7 @@ async def shown(
         for key in keys:
             await pilot.press(key)
             await settle(pilot)
+            await weighed(pilot)
         if keys and keys[-1] in ("c", "down"):
             await pilot.pause(0.6)
         await settle(pilot)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from pacs_recover.errors import UsageError
 from pacs_recover.model import Backup
 from pacs_recover.sources import Problem
-from pacs_recover.sources.s3 import archive, pages
+from pacs_recover.sources.s3 import archive, bucket, pages
 from pacs_recover.sources.s3.place import place_of
 from tests.sources.s3_asked import NIGHT, content, failure, kept, labels, listed, make, one, source, there
 from tests.sources.s3_proxy import Fault, Meddle, Request
@@ -205,7 +205,7 @@ def test_object_lock_versions_and_encryption_are_told(make: Callable[..., Bucket
     )
     locked.put(NIGHT, ServerSideEncryption="AES256")
     backup = one(source(locked))
-    facts = {fact.label: fact.value for fact in source(locked).facts(backup)}
+    facts = {fact.label: fact.value for fact in bucket.facts_of(source(locked), backup)}
     assert facts["bucket"] == "keeps versions, Object Lock (COMPLIANCE, 30 days), encrypted (AES256)"
     assert facts["encryption"] == "AES256"
     assert facts["object lock"].startswith("COMPLIANCE until 20")

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from pacs_recover.formats import manifest
 from pacs_recover.model import Backup
 from pacs_recover.sources import names
 
@@ -23,8 +22,8 @@ class Beside:
         self._waiting.append((key, backup))
 
     def passing(self, key: str, url: str = "") -> Iterator[Backup]:
-        """The backups beside which nothing more can come, as this key (of the current object at ``url``) has come."""
-        if url and key.endswith(manifest.ENDS):
+        """The backups beside which nothing more can come, as this key (of a manifest at ``url``) has come."""
+        if url:
             self._found[key] = url
         done = [one for one in self._waiting if not key.startswith(one[0])]
         self._waiting = [one for one in self._waiting if key.startswith(one[0])]
