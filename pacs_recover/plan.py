@@ -80,7 +80,6 @@ def make(
     carry_over: bool = False,
 ) -> Plan:
     """Read every backup to its end, judge it, compare it with what lives. BadBackup, SourceError, RecoverError."""
-    from pacs_recover.components import agreement  # deferred: it loads what certificates are read with
 
     refuse_carrying(backups, carry_over)
     live, services = live_paths(site), services_of(site)
