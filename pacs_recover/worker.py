@@ -24,8 +24,9 @@ from pacs_recover.journal import Journal, boot_id
 from pacs_recover.model import UNDECODABLE, Step
 from pacs_recover.runs import is_finished, last_end
 from pacs_recover.state import JOURNAL, State
-from pacs_recover.target.host import live_trees
+from pacs_recover.target.host import Target, live_trees
 from pacs_recover.target.lock import Mark, SiteLock
+from pacs_recover.target.sandbox import Sandbox, refuse_drill
 from pacs_recover.text import safe
 
 Purpose = Literal["restore", "resume", "rollback"]
@@ -108,8 +109,7 @@ def restore(run: Path, stop: Callable[[], bool]) -> int:
     request = read_request(run)
     with closing(Journal(run / JOURNAL, create=True)) as journal:
         try:
-            job = open_job(request, journal, sibling_journals(run))
-            steps: tuple[Step, ...] = checklist(job)
+            target, steps = opened(request, journal)
             problem: Exception | None = None
         except Exception as error:
             steps, problem = (), error
@@ -119,19 +119,33 @@ def restore(run: Path, stop: Callable[[], bool]) -> int:
         try:
             lock = SiteLock(**lock_paths(request))
         except Exception as error:  # whatever it is, it is told: nothing was touched
-            return refused(journal, error)
+            return refused(journal, error, target)
         with closing(lock):
             try:
                 lock.mark(mark(request, run, refuse_unfinished(lock, run.name)))
             except Exception as error:
-                return refused(journal, error)
-            return drive(engine.run(steps, job.target, stopping=stop), run, request, journal, lock)
+                return refused(journal, error, target)
+            return drive(engine.run(steps, target, stopping=stop), run, request, journal, lock)
+
+
+def opened(request: Request, journal: Journal) -> tuple[Target, tuple[Step, ...]]:
+    """The target and the checklist of a request: of a drill with its sandbox made. RecoverError, OSError."""
+    journals = sibling_journals(journal.path.parent)
+    if request.mode == "drill":
+        from pacs_recover.drill.opening import open_drill  # deferred: it loads what certificates are read with
+
+        rehearsal = open_drill(request, journal, journals)
+        return rehearsal.target, rehearsal.steps()
+    job = open_job(request, journal, journals)
+    return job.target, checklist(job)
 
 
 def take_up(run: Path, purpose: Literal["resume", "rollback"], operator: str, stop: Callable[[], bool]) -> int:
     """Go on with, or roll back, a run that exists. Refused where another run is newer or it cannot be resumed."""
     with closing(Journal(run / JOURNAL, create=False)) as journal:
         request = request_of(journal.events) or read_request(run)
+        if request.mode == "drill":
+            refuse_drill(run.name)
         with closing(SiteLock(**lock_paths(request))) as lock:
             refuse_newer(lock, run.name)
             job = open_job(request, journal, sibling_journals(run))
@@ -181,9 +195,11 @@ def reply(asked: Asked, run: Path, request: Request, journal: Journal) -> bool:
     return yes
 
 
-def refused(journal: Journal, error: Exception) -> int:
-    """End a run that may not even begin."""
+def refused(journal: Journal, error: Exception, target: Target | None = None) -> int:
+    """End a run that may not even begin; a drill's sandbox goes with it."""
     message, hint, code = engine.told(error)
+    if isinstance(target, Sandbox):
+        target.tidy()
     journal.write(Failed, title="Begin", evidence=message, hint=hint, exit_code=code)
     journal.write(Ended, outcome="failed_untouched", exit_code=code, evidence=message)
     return code

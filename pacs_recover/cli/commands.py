@@ -54,7 +54,7 @@ def cli(
 
 
 def _add_commands() -> None:
-    from pacs_recover.cli import demo, looking, points, restoring, runs, thaw, verifying
+    from pacs_recover.cli import demo, drilling, looking, points, restoring, runs, thaw, verifying
 
     for command in (
         demo.demo,
@@ -69,6 +69,8 @@ def _add_commands() -> None:
         looking.status,
         restoring.show_plan,
         restoring.restore,
+        drilling.drill,
+        drilling.rto,
         runs.show_runs,
         runs.attach,
         runs.resume,
