@@ -138,6 +138,13 @@ class Answered(Event, frozen=True, kw_only=True):
     by: str
 
 
+class Handed(Event, frozen=True, kw_only=True):
+    """Another operator took the questions over: from now on only that one's answers count."""
+
+    by: str
+    before: str
+
+
 class Progress(Event, frozen=True, kw_only=True):
     """How far a step is; at most one a second."""
 
@@ -202,7 +209,21 @@ class Ended(Event, frozen=True, kw_only=True):
     """Where set-aside and withdrawn files are kept."""
 
 
-AnyEvent = Planned | Resumed | Began | Asked | Answered | Progress | Passed | Failed | Effect | Sealed | Undone | Ended
+AnyEvent = (
+    Planned
+    | Resumed
+    | Began
+    | Asked
+    | Answered
+    | Handed
+    | Progress
+    | Passed
+    | Failed
+    | Effect
+    | Sealed
+    | Undone
+    | Ended
+)
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyEvent)

@@ -23,6 +23,11 @@ def extract(site: Site, backup: Backup, directory: Path, state: State) -> str:
     Raises Refused for a place that exists or is live, BadBackup, SourceError, OSError.
     """
     refuse_place(site, directory)
+    with state.audit.noting("extract", backup.id, site.name):
+        return _extract(site, backup, directory, state)
+
+
+def _extract(site: Site, backup: Backup, directory: Path, state: State) -> str:
     part = directory.with_name(f".{directory.name}.part")
     part.mkdir(mode=0o700)
     try:

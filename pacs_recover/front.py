@@ -12,9 +12,9 @@ from pathlib import Path
 import msgspec
 
 from pacs_recover import plan as plans
-from pacs_recover import worker
+from pacs_recover import questions, worker
 from pacs_recover.errors import RecoverError, Refused
-from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Request, Resumed
+from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Planned, Request, Resumed
 from pacs_recover.journal import Journal, Reader, is_written, read
 from pacs_recover.plan import Plan
 from pacs_recover.runs import ENDS, is_finished, last_end
@@ -38,6 +38,10 @@ class Following:
     question: Asked | None = None
     """The question that waits for an answer now."""
     ended: Ended | None = None
+    site: str = ""
+    """Its name, where the run was followed from its first line."""
+    owner: str = ""
+    """The operator whose the questions are."""
     _reader: Reader = field(init=False)
     _seen: int = 0
     _began: float = field(default_factory=time.monotonic)
@@ -52,12 +56,15 @@ class Following:
         fresh = self._reader.more()
         told = [event for place, event in enumerate(fresh, start=self._seen) if place >= self.skip]
         self._seen += len(fresh)
+        self.owner = questions.owner(fresh, self.owner)
         for event in told:
             self._note(event)
         return told
 
     def _note(self, event: AnyEvent) -> None:
-        if isinstance(event, Asked):
+        if isinstance(event, Planned):
+            self.site = str(event.request.site.get("name", ""))
+        elif isinstance(event, Asked):
             self.question = event
         elif isinstance(event, Answered):
             self.question = None
@@ -89,12 +96,21 @@ class Following:
                 time.sleep(PATIENCE)
 
     def answer(self, yes: bool, by: str) -> None:
-        """Answer the open question. Refused where somebody else was first or none is open."""
+        """Answer the open question. Refused where it is another operator's, somebody was first or none is open."""
         if self.question is None:
             raise Refused("no question is open", "")
-        from pacs_recover.questions import give
+        if not self.may_answer(by):
+            raise Refused(
+                f"the questions of this run are {safe(self.owner)}'s, and you are {safe(by)}",
+                f"take them over first: pacs-recover attach {self.run.name} --take-over",
+            )
+        said = f"{'yes' if yes else 'no'}, said by {by}: {self.question.title}"
+        worker.state_of(self.run).audit.note("answer", self.run.name, said, self.site)
+        questions.give(self.run, self.question.question, yes, by)
 
-        give(self.run, self.question.question, yes, by)
+    def may_answer(self, by: str) -> bool:
+        """Whether the questions are this operator's."""
+        return self.owner in ("", by)
 
     def exit_code(self) -> int:
         """The run's exit code; 4 where its worker is gone without an end: a person is needed."""
@@ -142,8 +158,22 @@ def take_up(run: Path, purpose: worker.Purpose) -> Following:
     return Following(run, worker.spawn(run, purpose, plans.operator()), skip=len(events))
 
 
+def take_over(following: Following, by: str) -> None:
+    """Take a run's questions over from another operator. Refused where they are one's own or the run is over."""
+    if following.may_answer(by):
+        raise Refused(f"the questions of this run are yours already ({safe(by)})", "answer them")
+    if following.over():
+        raise Refused(f"run {following.run.name} is over", f"see: pacs-recover report {following.run.name}")
+    said = f"by {by}, from {following.owner}"
+    worker.state_of(following.run).audit.note("take-over", following.run.name, said, following.site)
+    questions.take_over(following.run, by)
+
+
 def refuse_busy(request: Request) -> None:
-    """Refused early where a run of this site is unfinished or going on; the worker looks again under the lock."""
+    """Refused early where a run of this site is unfinished or going on, or a command has it held still.
+
+    The worker looks again under the lock.
+    """
     for mark in marks(request):
         journal = Path(mark.journal)
         if not mark.finished and not is_finished(journal):
@@ -153,6 +183,14 @@ def refuse_busy(request: Request) -> None:
                 f"run {mark.run} of {safe(mark.operator)} {how}",
                 f"pacs-recover --state {home} attach {mark.run} (or rollback, resume, close --why)",
             )
+    for holder in holders(request):
+        raise lock.taken(safe(request.site.get("name", "this site")), holder)
+
+
+def holders(request: Request) -> list[lock.Holder]:
+    """Who holds the site's locks now, as far as we may look."""
+    live = {path.component: Path(path.real) for path in request.live}
+    return lock.holders(live.values(), live_trees(live))
 
 
 def refuse_newer(request: Request, run: str) -> None:
@@ -169,13 +207,18 @@ def marks(request: Request) -> list[lock.Mark]:
 
 def close(run: Path, why: str) -> None:
     """End an unfinished run whose live state a person put right by hand. Refused where it is going on or has ended."""
+    with worker.state_of(run).audit.noting("close", run.name):
+        _close(run, why)
+
+
+def _close(run: Path, why: str) -> None:
     journal = Journal(run / JOURNAL, create=False)
     try:
         ended = last_end(journal.events)
         if ended and ended.outcome in ENDS:
             raise Refused(f"run {run.name} has ended: {ended.outcome}", "there is nothing to close")
         request = worker.request_of(journal.events) or worker.read_request(run)
-        site_lock = lock.SiteLock(**worker.lock_paths(request))
+        site_lock = lock.SiteLock(**worker.lock_paths(request), holder=worker.holder(run, plans.operator()))
         journal.step = None
         evidence = f"closed by {plans.operator()}: {safe(why, 500)}"
         journal.write(Ended, outcome="closed", exit_code=0, evidence=evidence)

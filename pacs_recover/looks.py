@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pacs_recover.components import Comparison, Look, component, read_backup
 from pacs_recover.errors import BadBackup
 from pacs_recover.jobs import live_paths, look_at, opener
 from pacs_recover.journal import is_written, read
-from pacs_recover.model import Backup, Fact, FactState, Preview
+from pacs_recover.model import Amount, Backup, Fact, FactState, Preview
 from pacs_recover.plan import Plan, exhaust
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
@@ -28,15 +29,25 @@ def look(of: Site) -> Look:
     return look_at(of, live_paths(of), services_of(of))
 
 
-def preview(of: Site, backup: Backup, state: State) -> Preview:
-    """Read a backup to its end in private scratch and say what it is; damage is a fact too. SourceError."""
+def preview(of: Site, backup: Backup, state: State, watch: Callable[[Amount], None] = lambda _: None) -> Preview:
+    """Read a backup to its end in private scratch and say what it is; damage is a fact too. SourceError.
+
+    ``watch`` is told how far it has come; what it raises stops the reading.
+    """
+    with state.audit.noting("preview", backup.id, of.name) as entry:
+        seen = _previewed(of, backup, state, watch)
+        entry.outcome = seen.state
+    return seen
+
+
+def _previewed(of: Site, backup: Backup, state: State, watch: Callable[[Amount], None]) -> Preview:
     with state.scratch() as scratch:
         into = scratch / "content"
         into.mkdir(mode=0o700)
         part, seeing = component(backup.component), look(of)
         try:
             with opener(of, state.journals(), scratch)(backup) as raw:
-                done = exhaust(read_backup(part, backup, raw, into, seeing))
+                done = exhaust(read_backup(part, backup, raw, into, seeing), watch)
             seen = part.preview(into, seeing)
         except BadBackup as error:
             return Preview(
@@ -48,7 +59,7 @@ def preview(of: Site, backup: Backup, state: State) -> Preview:
 
 def compare(of: Site, backup: Backup, state: State) -> Comparison:
     """What restoring a backup would change. BadBackup, SourceError."""
-    with state.scratch() as scratch:
+    with state.audit.noting("diff", backup.id, of.name), state.scratch() as scratch:
         into, spare = scratch / "content", scratch / "live"
         into.mkdir(mode=0o700)
         spare.mkdir(mode=0o700)

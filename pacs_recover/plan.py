@@ -6,7 +6,8 @@ import hashlib
 import os
 import secrets
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,13 +17,14 @@ import msgspec
 from msgspec import Struct
 
 from pacs_recover import engine
+from pacs_recover.anchoring import anchor
 from pacs_recover.checklist import checklist
 from pacs_recover.components import Comparison, Job, Look, component, naming, read_backup
 from pacs_recover.errors import BadBackup, RecoverError, Refused
 from pacs_recover.events import Choice, LivePath, Request, StepLine
 from pacs_recover.formats.streams import Hashing
 from pacs_recover.jobs import live_paths, look_at, opener
-from pacs_recover.model import Backup, Fact, Preview, Service
+from pacs_recover.model import Amount, Backup, Fact, Preview, Service
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
 from pacs_recover.site import model as site_model
@@ -59,6 +61,14 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 def make(site: Site, backups: Sequence[Backup], state: State, since: datetime | None = None) -> Plan:
     """Read every backup to its end, judge it, compare it with what lives. BadBackup, SourceError, RecoverError."""
+    with state.audit.noting("plan", " ".join(backup.id for backup in backups), site.name) as entry:
+        made = _make(site, backups, state, since)
+        entry.outcome = f"plan {made.plan_id}"
+    anchor(site, state)
+    return made
+
+
+def _make(site: Site, backups: Sequence[Backup], state: State, since: datetime | None) -> Plan:
     live, services = live_paths(site), services_of(site)
     look = look_at(site, live, services)
     open_backup = opener(site, state.journals(), state.path)
@@ -114,13 +124,14 @@ def refuse_bad(backup: Backup, preview: Preview) -> None:
         )
 
 
-def exhaust(work: Any) -> Any:
-    """Run a generator to its end and give what it returns."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            return stop.value
+def exhaust(work: Any, watch: Callable[[Amount], None] = lambda _: None) -> Any:
+    """Run a generator to its end and give what it returns; ``watch`` is told what it yields."""
+    with closing(work):
+        while True:
+            try:
+                watch(next(work))
+            except StopIteration as stop:
+                return stop.value
 
 
 def _request(

@@ -13,18 +13,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from pacs_recover import catalog, front, looks, report, rolling_back, site
 from pacs_recover import plan as plans
 from pacs_recover.catalog import Catalog
-from pacs_recover.components import Comparison, component, read_backup
-from pacs_recover.errors import BadBackup, Interrupted, RecoverError, Refused, SourceError, UsageError
+from pacs_recover.components import Comparison
+from pacs_recover.errors import Interrupted, RecoverError, Refused, SourceError, UsageError
 from pacs_recover.events import Request
 from pacs_recover.front import Following
-from pacs_recover.jobs import live_paths, opener
+from pacs_recover.jobs import live_paths
 from pacs_recover.journal import is_written, read
-from pacs_recover.model import Amount, Backup, Fact, Preview
+from pacs_recover.model import Amount, Backup, Preview
 from pacs_recover.plan import Plan
 from pacs_recover.report import Report
 from pacs_recover.runs import is_finished
@@ -104,19 +102,13 @@ class Session:
 
     def preview(self, backup: Backup, stopping: Callable[[], bool], amount: Callable[[Amount], None]) -> Preview:
         """Read a backup to its end and say what it is. SourceError; Interrupted where it was told to stop."""
-        with self.state.scratch() as scratch:
-            into = scratch / "content"
-            into.mkdir(mode=0o700)
-            part, look = component(backup.component), looks.look(self.site)
-            try:
-                with opener(self.site, self.state.journals(), scratch)(backup) as raw:
-                    done = _exhaust(read_backup(part, backup, raw, into, look), stopping, amount)
-                seen = part.preview(into, look)
-            except BadBackup as error:
-                why = f"{error.message} ({error.hint})" if error.hint else error.message
-                return Preview((Fact("damaged", why, "bad"),))
-        whole = Fact("read to its end", f"{done.content:,} bytes unpacked, SHA-256 {done.sha256[:16]}")
-        return msgspec.structs.replace(seen, facts=(whole, *seen.facts))
+
+        def watch(far: Amount) -> None:
+            if stopping():
+                raise Interrupted("it is not read any further", "")
+            amount(far)
+
+        return looks.preview(self.site, backup, self.state, watch)
 
     def compare(self, backup: Backup) -> Comparison:
         """What restoring a backup would change. BadBackup, SourceError."""
@@ -214,17 +206,6 @@ def open_session(site_option: Path | None, state_option: Path | None, read_only:
 
 def _usual_places(of: Site) -> tuple[Path, ...]:
     return (of.live.config, of.live.queue, *of.directories.values())
-
-
-def _exhaust(work: Any, stopping: Callable[[], bool], amount: Callable[[Amount], None]) -> Any:
-    while True:
-        if stopping():
-            work.close()
-            raise Interrupted("it is not read any further", "")
-        try:
-            amount(next(work))
-        except StopIteration as stop:
-            return stop.value
 
 
 def _request(of: Site) -> Request:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pacs_recover.audit import HOME, Audit
 from pacs_recover.errors import Refused, UsageError
 from pacs_recover.text import safe
 
@@ -34,6 +35,8 @@ class State:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
+        self.audit = Audit(self.path / HOME)
+        """Who did what with this state directory."""
 
     def prepare(self) -> None:
         """Make it, private, and see that it takes an fsync. Refused where it does not: no run without a journal."""

@@ -7,8 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -16,16 +16,19 @@ import msgspec
 from msgspec import Struct
 
 from pacs_recover import __version__, engine, questions
+from pacs_recover.anchoring import anchor
+from pacs_recover.audit import Entry
+from pacs_recover.audit.record import What
 from pacs_recover.checklist import checklist
 from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Failed, Planned, Request, Resumed
-from pacs_recover.jobs import open_job
-from pacs_recover.journal import Journal, boot_id
+from pacs_recover.jobs import open_job, site_of
+from pacs_recover.journal import Journal, boot_id, read
 from pacs_recover.model import Step
 from pacs_recover.runs import is_finished, last_end
 from pacs_recover.state import JOURNAL, State
 from pacs_recover.target.host import live_trees
-from pacs_recover.target.lock import Mark, SiteLock
+from pacs_recover.target.lock import RUN, Holder, Mark, SiteLock, holder_now
 
 Purpose = Literal["restore", "resume", "rollback"]
 REQUEST = "request.json"
@@ -91,15 +94,41 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, stop.on_signal)
     purpose, run = argv[0], Path(argv[1])
     try:
-        if purpose == "restore":
-            return restore(run, stop)
-        return take_up(run, "resume" if purpose == "resume" else "rollback", argv[2] if len(argv) > 2 else "", stop)
+        with audited(run, "run" if purpose == "restore" else "resume" if purpose == "resume" else "rollback") as entry:
+            if purpose == "restore":
+                code = restore(run, stop)
+            else:
+                operator = argv[2] if len(argv) > 2 else ""
+                code = take_up(run, "resume" if purpose == "resume" else "rollback", operator, stop)
+            entry.outcome = f"{said_at_the_end(run)}, exit {code}"
+        return code
     except RecoverError as error:  # nothing was journalled of it: the front end finds it as the last line of the log
         os.write(2, msgspec.json.encode(Refusal(*engine.told(error))) + b"\n")
         return error.exit_code
     finally:
         for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):  # Python drops its handlers before it ends
             signal.signal(ignored, signal.SIG_IGN)
+
+
+@contextmanager
+def audited(run: Path, what: What) -> Iterator[Entry]:
+    """Record that a run begins and how it ended; then vouch for that outside, when its journal and lock are free."""
+    request, state = read_request(run), state_of(run)
+    state.audit.warn = lambda problem: print(problem, file=sys.stderr)  # noqa: T201 - into the run's worker.log
+    site = site_of(request)
+    try:
+        with state.audit.noting(
+            what, " ".join([run.name, *(c.backup.id for c in request.choices)]), site.name
+        ) as entry:
+            yield entry
+    finally:
+        anchor(site, state)
+
+
+def said_at_the_end(run: Path) -> str:
+    """How a run ended last."""
+    ended = last_end(read(run / JOURNAL)[0])
+    return ended.outcome if ended else "not ended"
 
 
 def restore(run: Path, stop: Callable[[], bool]) -> int:
@@ -116,7 +145,7 @@ def restore(run: Path, stop: Callable[[], bool]) -> int:
         if problem:
             return refused(journal, problem)
         try:
-            lock = SiteLock(**lock_paths(request))
+            lock = SiteLock(**lock_paths(request), holder=holder(run, request.operator))
         except Exception as error:  # whatever it is, it is told: nothing was touched
             return refused(journal, error)
         with closing(lock):
@@ -131,7 +160,7 @@ def take_up(run: Path, purpose: Literal["resume", "rollback"], operator: str, st
     """Go on with, or roll back, a run that exists. Refused where another run is newer or it cannot be resumed."""
     with closing(Journal(run / JOURNAL, create=False)) as journal:
         request = request_of(journal.events) or read_request(run)
-        with closing(SiteLock(**lock_paths(request))) as lock:
+        with closing(SiteLock(**lock_paths(request), holder=holder(run, operator))) as lock:
             refuse_newer(lock, run.name)
             job = open_job(request, journal, sibling_journals(run))
             steps = checklist(job)
@@ -163,6 +192,9 @@ def drive(work: engine.Run, run: Path, request: Request, journal: Journal, lock:
             settle(lock, journal, request, run)
             return int(end.value)
         answer, problem = None, None
+        if not isinstance(event, Ended):  # nothing may follow the end: a reader would take the run for open
+            with suppress(OSError):
+                questions.hand_over(run, journal)
         if isinstance(event, Asked):
             try:
                 answer = reply(event, run, request, journal)
@@ -172,6 +204,15 @@ def drive(work: engine.Run, run: Path, request: Request, journal: Journal, lock:
 
 def reply(asked: Asked, run: Path, request: Request, journal: Journal) -> bool:
     """The operator's answer; of an unattended run, yes to just the questions that its plan printed."""
+    audit, site = state_of(run).audit, str(request.site["name"])
+    audit.note("question", run.name, asked.title, site)
+    yes = _reply(asked, run, request, journal)
+    by = next((e.by for e in reversed(journal.events) if isinstance(e, Answered)), "") or "nobody in time"
+    audit.note("answer", run.name, f"{'yes' if yes else 'no'}, by {by}: {asked.title}", site)
+    return yes
+
+
+def _reply(asked: Asked, run: Path, request: Request, journal: Journal) -> bool:
     if not request.assume_yes:
         return questions.wait(run, asked, journal)
     yes = any(question.title == asked.title and question.details == asked.evidence for question in request.questions)
@@ -262,6 +303,11 @@ def refuse_resume(events: list[AnyEvent], steps: tuple[Step, ...]) -> None:
         raise Refused("its checklist is not the one it began with", "roll it back: pacs-recover rollback")
 
 
+def holder(run: Path, operator: str) -> Holder:
+    """This worker, as the lock names it."""
+    return holder_now(f"{RUN}{run.name}", operator)
+
+
 def lock_paths(request: Request) -> dict[str, tuple[Path, ...]]:
     """Every live path of the site and the directories that belong to the service."""
     live = {path.component: Path(path.real) for path in request.live}
@@ -270,7 +316,12 @@ def lock_paths(request: Request) -> dict[str, tuple[Path, ...]]:
 
 def sibling_journals(run: Path) -> list[Path]:
     """The journals of the same state directory: what they set aside is a source."""
-    return State(run.parent.parent).journals()
+    return state_of(run).journals()
+
+
+def state_of(run: Path) -> State:
+    """The state directory that a run lies in."""
+    return State(run.parent.parent)
 
 
 def read_request(run: Path) -> Request:

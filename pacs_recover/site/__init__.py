@@ -4,6 +4,7 @@ from pacs_recover.site.checking import Problem
 from pacs_recover.site.finding import Found, find, load, problems
 from pacs_recover.site.host import environment_facts
 from pacs_recover.site.model import (
+    AuditConfig,
     BucketConfig,
     CommandConfig,
     ContainerConfig,
@@ -27,6 +28,7 @@ from pacs_recover.site.writing import TEMPLATE, init_text, show, write_init
 
 __all__ = [
     "TEMPLATE",
+    "AuditConfig",
     "BucketConfig",
     "CommandConfig",
     "ContainerConfig",
