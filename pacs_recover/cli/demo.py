@@ -51,7 +51,7 @@ def make(stack: ExitStack, directory: Path | None = None) -> DemoSite:
     output.say(f"Making a demo site in {place}: configuration, certificates, a queue, backups, a service.")
     from pacs_recover.demo.site_maker import build
 
-    made = build(place, datetime.now(UTC))
+    made = build(place, datetime.now(UTC), every_kind=True)
     stack.enter_context(_serving(made))
     return made
 
