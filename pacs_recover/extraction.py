@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from pacs_recover.authority import Authority
 from pacs_recover.components import component, read_backup
 from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.jobs import live_paths, opener, reals
@@ -17,11 +18,12 @@ from pacs_recover.target.host import live_trees
 from pacs_recover.text import safe, size
 
 
-def extract(site: Site, backup: Backup, directory: Path, state: State) -> str:
+def extract(site: Site, backup: Backup, directory: Path, state: State, authority: Authority) -> str:
     """Unpack into a new directory, which appears only when the backup was read to its end without a fault.
 
     Raises Refused for a place that exists or is live, BadBackup, SourceError, OSError.
     """
+    authority.must_allow("extract")
     refuse_place(site, directory)
     with state.audit.noting("extract", backup.id, site.name):
         return _extract(site, backup, directory, state)

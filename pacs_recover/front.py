@@ -13,11 +13,14 @@ import msgspec
 
 from pacs_recover import plan as plans
 from pacs_recover import questions, worker
-from pacs_recover.errors import RecoverError, Refused
+from pacs_recover.authority import Authority
+from pacs_recover.errors import Busy, RecoverError, Refused
 from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Planned, Request, Resumed
+from pacs_recover.jobs import live_paths
 from pacs_recover.journal import Journal, Reader, is_written, read
 from pacs_recover.plan import Plan
-from pacs_recover.runs import ENDS, is_finished, last_end
+from pacs_recover.runs import ENDS, is_finished, last_end, planned
+from pacs_recover.site import Site
 from pacs_recover.state import JOURNAL, State
 from pacs_recover.target import lock
 from pacs_recover.target.host import live_trees
@@ -73,6 +76,13 @@ class Following:
         elif isinstance(event, Resumed):
             self.ended = None
 
+    def look_ahead(self) -> None:
+        """Find out whose the questions are, and whose site it is, without telling any event. SourceError."""
+        found, _ = read(self.run / JOURNAL)
+        self.owner = questions.owner(found)
+        first = planned(found)
+        self.site = str(first.request.site.get("name", "")) if first else ""
+
     def alive(self) -> bool:
         """Whether a worker still works on the run."""
         if self.process is not None and self.process.poll() is None:
@@ -95,8 +105,9 @@ class Following:
             if not fresh:
                 time.sleep(PATIENCE)
 
-    def answer(self, yes: bool, by: str) -> None:
+    def answer(self, yes: bool, by: str, authority: Authority) -> None:
         """Answer the open question. Refused where it is another operator's, somebody was first or none is open."""
+        authority.must_allow("an answer")
         if self.question is None:
             raise Refused("no question is open", "")
         if not self.may_answer(by):
@@ -140,26 +151,29 @@ class Following:
         return lines[-1] if lines else ""
 
 
-def start(plan: Plan, state: State, *, assume_yes: bool) -> Following:
+def start(plan: Plan, state: State, authority: Authority, *, assume_yes: bool) -> Following:
     """Start an armed plan in a worker. Refused where it was used; OSError."""
+    authority.must_allow("a restore")
     refuse_busy(plan.request)
     run = state.new_run()
     plans.use_up(plan, state, run)
     request = msgspec.structs.replace(plan.request, run=run.name, assume_yes=assume_yes)
     _write(run / worker.REQUEST, msgspec.json.encode(request))
-    return Following(run, worker.spawn(run, "restore"))
+    return Following(run, worker.spawn(run, "restore", authority))
 
 
-def take_up(run: Path, purpose: worker.Purpose) -> Following:
+def take_up(run: Path, purpose: worker.Purpose, authority: Authority) -> Following:
     """Start a worker that resumes or rolls back an existing run. Refused where it is still worked on."""
+    authority.must_allow(f"a {purpose}")
     if is_written(run / JOURNAL):
         raise Refused(f"run {run.name} is still going on", f"follow it: pacs-recover attach {run.name}")
     events, _ = read(run / JOURNAL)
-    return Following(run, worker.spawn(run, purpose, plans.operator()), skip=len(events))
+    return Following(run, worker.spawn(run, purpose, authority, plans.operator()), skip=len(events))
 
 
-def take_over(following: Following, by: str) -> None:
+def take_over(following: Following, by: str, authority: Authority) -> None:
     """Take a run's questions over from another operator. Refused where they are one's own or the run is over."""
+    authority.must_allow("taking the questions over")
     if following.may_answer(by):
         raise Refused(f"the questions of this run are yours already ({safe(by)})", "answer them")
     if following.over():
@@ -179,7 +193,7 @@ def refuse_busy(request: Request) -> None:
         if not mark.finished and not is_finished(journal):
             how = "is going on" if is_written(journal) else "has not ended"
             home = journal.parent.parent.parent
-            raise Refused(
+            raise Busy(
                 f"run {mark.run} of {safe(mark.operator)} {how}",
                 f"pacs-recover --state {home} attach {mark.run} (or rollback, resume, close --why)",
             )
@@ -199,14 +213,36 @@ def refuse_newer(request: Request, run: str) -> None:
         worker.refuse_mark(mark, run)
 
 
+def request_of(site: Site) -> Request:
+    """As much of a request as a site's locks and marks are found by."""
+    return Request(
+        run="",
+        plan_id="",
+        site={"name": site.name},
+        components=(),
+        choices=(),
+        live=live_paths(site),
+        rto_seconds=0,
+        operator="",
+        host="",
+    )
+
+
 def marks(request: Request) -> list[lock.Mark]:
     """What the lock files beside the live paths say, as far as we may read them."""
     live = {path.component: Path(path.real) for path in request.live}
     return lock.marks(live.values(), live_trees(live))
 
 
-def close(run: Path, why: str) -> None:
+def note_refusal(state: State, problem: RecoverError, doing: str, site: str = "") -> None:
+    """Record what a front end could not do because it was refused; any other problem is none of the audit's."""
+    if problem.exit_code == Refused.exit_code:
+        state.audit.note("refusal", doing, problem.message, site)
+
+
+def close(run: Path, why: str, authority: Authority) -> None:
     """End an unfinished run whose live state a person put right by hand. Refused where it is going on or has ended."""
+    authority.must_allow("closing a run")
     with worker.state_of(run).audit.noting("close", run.name):
         _close(run, why)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from pacs_recover import catalog, front, report, site
+from pacs_recover import catalog, confinement, front, report, site
 from pacs_recover.catalog import Catalog
 from pacs_recover.components import Comparison, Look, component, read_backup
 from pacs_recover.errors import BadBackup
@@ -21,6 +21,7 @@ from pacs_recover.plan import Plan, exhaust
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
 from pacs_recover.state import JOURNAL, State
+from pacs_recover.target.lock import Holder
 from pacs_recover.text import age, both_times, seconds, stamp
 
 
@@ -130,9 +131,28 @@ def status(of: Site, found: Catalog, state: State) -> dict[str, Any]:
             {"name": name, "activity": s.activity, "detail": s.detail, "state": ways.get(s.activity, "bad")}
             for name, s in services
         ],
+        "locks": [holder_json(holder) for holder in front.holders(front.request_of(of))],
+        "findings": [{"label": f.label, "value": f.value, "state": f.state} for f in findings(of, found)],
         "unfinished": [run_summary(run) for run in front.unfinished(state)],
         "sources": [{"name": s.name, "kind": s.kind, "ok": s.ok, "error": s.error} for s in found.sources],
     }
+
+
+def holder_json(holder: Holder) -> dict[str, Any]:
+    """The JSON contract of who holds a lock."""
+    return {
+        "what": holder.what,
+        "operator": holder.operator,
+        "host": holder.host,
+        "pid": holder.pid,
+        "since": stamp(holder.since),
+    }
+
+
+def findings(of: Site, found: Catalog) -> tuple[Fact, ...]:
+    """What is not right with this host before anything happens: where the key is, how read-only is kept."""
+    needed = any(backup.encrypted for backup in found.backups)
+    return (*site.key_facts(of, needed), *confinement.facts())
 
 
 def _freshness(of: Site, found: Catalog, name: str, now: datetime) -> dict[str, Any]:
@@ -159,4 +179,8 @@ def check_site(option: Path | None) -> tuple[list[Any], tuple[Fact, ...]]:
     loaded = found.load()
     from pacs_recover.plan import host_findings
 
-    return [], (*site.environment_facts(loaded), *host_findings(loaded, services_of(loaded)))
+    return [], (
+        *site.environment_facts(loaded),
+        *site.key_facts(loaded, False),
+        *host_findings(loaded, services_of(loaded)),
+    )

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from pacs_recover import engine
 from pacs_recover.anchoring import anchor
+from pacs_recover.authority import Authority
 from pacs_recover.checklist import checklist
 from pacs_recover.components import Comparison, Job, Look, component, naming, read_backup
 from pacs_recover.errors import BadBackup, RecoverError, Refused
@@ -26,7 +27,7 @@ from pacs_recover.formats.streams import Hashing
 from pacs_recover.jobs import live_paths, look_at, opener
 from pacs_recover.model import Amount, Backup, Fact, Preview, Service
 from pacs_recover.services import services_of
-from pacs_recover.site import Site
+from pacs_recover.site import Site, key_facts
 from pacs_recover.site import model as site_model
 from pacs_recover.state import State
 from pacs_recover.target import places, trees
@@ -89,7 +90,7 @@ def _make(site: Site, backups: Sequence[Backup], state: State, since: datetime |
         changes=tuple(change for comparison in comparisons.values() for change in comparison.changes),
         replay=_replay(comparisons),
         previews=previews,
-        findings=(*host_findings(site, services), *set_findings(backups)),
+        findings=(*host_findings(site, services), *key_findings(site, backups), *set_findings(backups)),
         inputs=inputs(site, choices, look),
     )
 
@@ -205,6 +206,12 @@ def host_findings(site: Site, services: Iterable[Service]) -> tuple[Fact, ...]:
     return tuple(facts)
 
 
+def key_findings(site: Site, backups: Sequence[Backup]) -> tuple[Fact, ...]:
+    """What is not right with where the key of encrypted backups is kept."""
+    found = key_facts(site, any(backup.encrypted for backup in backups))
+    return tuple(fact for fact in found if fact.state != "ok")
+
+
 def set_findings(backups: Sequence[Backup]) -> tuple[Fact, ...]:
     """How far apart the backups of a set were taken, and what is odd about their names."""
     facts = [fact for backup in backups for fact in backup.findings]
@@ -266,8 +273,9 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def save(plan: Plan, state: State) -> None:
+def save(plan: Plan, state: State, authority: Authority) -> None:
     """Keep the plan, so that its id arms a restore within the hour. Refused, OSError."""
+    authority.must_allow("keeping a plan")
     state.prepare()
     path = state.path / "plans" / f"{plan.plan_id}.json"
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from pacs_recover.authority import Authority
 from pacs_recover.components import component
 from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.events import AnyEvent
@@ -103,10 +105,13 @@ def _arrived(inverse: undo.BringBack, events: Sequence[AnyEvent], state: State) 
     return list(compared.changes) or [f"{inverse.component}: nothing changed"]
 
 
-def save(plan: Plan, state: State) -> None:
-    """Keep it, so that its id arms the rollback within the hour. OSError."""
+def save(plan: Plan, state: State, authority: Authority) -> None:
+    """Keep it, so that its id arms the rollback within the hour. Refused, OSError."""
+    authority.must_allow("keeping a plan")
     state.prepare()
-    (state.path / "plans" / f"rollback-{plan.plan_id}.json").write_bytes(msgspec.json.encode(plan))
+    path = state.path / "plans" / f"rollback-{plan.plan_id}.json"
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+        file.write(msgspec.json.encode(plan))
 
 
 def refuse_stale(plan_id: str, made: Plan, state: State) -> None:

@@ -19,6 +19,7 @@ from pacs_recover import __version__, engine, questions
 from pacs_recover.anchoring import anchor
 from pacs_recover.audit import Entry
 from pacs_recover.audit.record import What
+from pacs_recover.authority import Authority
 from pacs_recover.checklist import checklist
 from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Failed, Planned, Request, Resumed
@@ -43,10 +44,11 @@ class Refusal(Struct, frozen=True):
     exit_code: int
 
 
-def spawn(run: Path, purpose: Purpose, operator: str = "") -> subprocess.Popen[bytes]:
-    """Start a worker in a session of its own, out of the login's control group where systemd runs. OSError."""
+def spawn(run: Path, purpose: Purpose, authority: Authority, operator: str = "") -> subprocess.Popen[bytes]:
+    """Start a worker in a session of its own, out of the login's control group where systemd runs. Refused, OSError."""
+    authority.must_allow(f"a {purpose}")
     argv = [sys.executable, "-m", "pacs_recover.worker", purpose, str(run), operator]
-    with (run / LOG).open("ab") as log:
+    with open(os.open(run / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
         return subprocess.Popen(
             [*_scope(run.name), *argv],
             stdin=subprocess.DEVNULL,

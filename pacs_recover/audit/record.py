@@ -66,6 +66,13 @@ class Who(Struct, frozen=True):
     """The name of that uid on this host."""
     claimed: Claimed = Claimed()
 
+    def __str__(self) -> str:
+        said = self.claimed
+        login = f"{said.login or '?'} (uid {said.login_uid})" if said.login or said.login_uid is not None else ""
+        claims = {"login": login, "sudo": said.sudo, "ssh": said.ssh}
+        claimed = "".join(f", {name} {text}" for name, text in claims.items() if text)
+        return f"{self.user or '?'} (uid {self.uid}{claimed})"
+
 
 class Record(Struct, frozen=True, kw_only=True):
     """One line of the audit; its hash is in the line after it, and in the anchors."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -30,11 +31,17 @@ class Commands(click.Group):
 @click.option("--site", "site", type=click.Path(path_type=Path), metavar="FILE", help="The site file.")
 @click.option("--state", type=click.Path(path_type=Path), metavar="DIR", help="The state directory (runs, plans).")
 @click.option("--read-only", is_flag=True, help="Refuse everything that changes anything.")
+@click.option("--ticket", metavar="ID", help="The ticket that the audit names (or $PACS_RECOVER_TICKET).")
 @click.option("--slow/--fast", default=None, help="The console for slow links (default: on SSH).")
 @click.version_option(__version__, prog_name="pacs-recover")
 @click.pass_context
 def cli(
-    click_context: click.Context, site: Path | None, state: Path | None, read_only: bool, slow: bool | None
+    click_context: click.Context,
+    site: Path | None,
+    state: Path | None,
+    read_only: bool,
+    ticket: str | None,
+    slow: bool | None,
 ) -> None:
     """Bring PACS Bridge back from its backups: browse, preview, plan, restore, roll back.
 
@@ -44,6 +51,12 @@ def cli(
     incomplete, a person is needed; 5 refused; 6 a backup was found bad; 7 the run goes on without this terminal;
     130 interrupted before anything was changed.
     """
+    if ticket:
+        os.environ["PACS_RECOVER_TICKET"] = ticket  # the run's worker has it from there too
+    if read_only:
+        from pacs_recover import confinement
+
+        confinement.enforce(state)
     if click_context.invoked_subcommand is None:
         from pacs_recover.cli.console import open_console
 
@@ -54,7 +67,7 @@ def cli(
 
 
 def _add_commands() -> None:
-    from pacs_recover.cli import demo, looking, restoring, runs
+    from pacs_recover.cli import audit, demo, locks, looking, restoring, runs
 
     for command in (
         demo.demo,
@@ -64,6 +77,8 @@ def _add_commands() -> None:
         looking.diff,
         looking.extract,
         looking.status,
+        audit.audit_group,
+        locks.lock_group,
         restoring.show_plan,
         restoring.restore,
         runs.show_runs,
@@ -79,6 +94,7 @@ def _add_commands() -> None:
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with the contract's code."""
     words = sys.argv[1:] if argv is None else argv
+    os.umask(0o077)  # whatever is written is for its owner, unless a place says otherwise
     try:
         cli.main(words, prog_name="pacs-recover", standalone_mode=False)
     except click.exceptions.Exit as end:

@@ -14,10 +14,11 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from pacs_recover import catalog, site
+from pacs_recover import catalog, front, site
+from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog
 from pacs_recover.cli import output
-from pacs_recover.errors import RecoverError, Refused
+from pacs_recover.errors import RecoverError
 from pacs_recover.site import Site
 from pacs_recover.sources import sources_of
 from pacs_recover.state import State, default_place
@@ -42,8 +43,15 @@ class Context:
 
     @cached_property
     def state(self) -> State:
-        """The state directory; looking works where it does not exist."""
-        return State(self.state_option or default_place())
+        """The state directory; looking works where it does not exist. What it cannot record is told."""
+        state = State(self.state_option or default_place())
+        state.audit.warn = lambda problem: output.say(f"! {problem}")
+        return state
+
+    @property
+    def authority(self) -> Authority:
+        """What the verbs that change something are handed."""
+        return Authority(self.read_only)
 
     @property
     def program(self) -> str:
@@ -57,8 +65,14 @@ class Context:
 
     def must_write(self, what: str) -> None:
         """Refused where the operator said that nothing may be changed."""
-        if self.read_only:
-            raise Refused(f"{what} changes things, and this is --read-only", "leave --read-only out to do it")
+        self.authority.must_allow(what)
+
+    def refused(self, problem: RecoverError) -> None:
+        """Record that something was refused."""
+        command = click.get_current_context(silent=True)
+        doing = command.command_path.removeprefix("pacs-recover ") if command else ""
+        known = vars(self).get("site")
+        front.note_refusal(self.state, problem, doing, known.name if known else "")
 
 
 def _state_option(state: State) -> str:
@@ -108,6 +122,8 @@ def guarded(function: F) -> F:
         try:
             function(*args, **options)
         except RecoverError as problem:
+            context: Context = args[0]
+            context.refused(problem)
             output.error(problem, bool(options.get("as_json")))
             leave(problem.exit_code)
         except BrokenPipeError:

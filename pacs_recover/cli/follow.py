@@ -15,6 +15,7 @@ import click
 import msgspec
 
 from pacs_recover import looks, report
+from pacs_recover.authority import Authority
 from pacs_recover.cli import output
 from pacs_recover.cli.context import interactive, leave, program_for
 from pacs_recover.errors import RecoverError
@@ -22,6 +23,7 @@ from pacs_recover.events import AnyEvent, Asked, Began, Effect, Ended, Failed, P
 from pacs_recover.front import PATIENCE, Following
 from pacs_recover.plan import operator
 from pacs_recover.state import JOURNAL
+from pacs_recover.text import safe
 
 DETACHED = 7
 """Exit code: the run goes on without this front end."""
@@ -92,7 +94,15 @@ class Telling:
         else:
             self._tell_text(event)
         if isinstance(event, Asked) and interactive() and self.following.question is event:
-            self._ask(event)
+            if self.following.may_answer(operator()):
+                self._ask(event)
+            else:
+                self._watch_only()
+
+    def _watch_only(self) -> None:
+        name = self.following.run.name
+        output.say(f"This is {safe(self.following.owner)}'s to answer, who started the run. To answer it yourself:")
+        output.say(f"  {program_for(self.following.run)} attach {name} --take-over")
 
     def _tell_text(self, event: AnyEvent) -> None:
         """What passed in one line (its evidence is in the report); all else with what is said of it."""
@@ -139,7 +149,7 @@ class Telling:
 
     def _answer(self, typed: str) -> None:
         try:
-            self.following.answer(typed.strip().lower() in ("y", "yes"), operator())
+            self.following.answer(typed.strip().lower() in ("y", "yes"), operator(), Authority())
         except RecoverError as problem:
             output.error(problem, False)
 

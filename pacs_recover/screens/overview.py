@@ -36,6 +36,7 @@ class Overview(Page):
         Binding("p", "plan", "plan", id="overview.plan", tooltip="Plan a restore of this component's newest backup"),
         Binding("f", "full", "full", id="overview.full", tooltip="Plan a restore of config, certs and queue together"),
         Binding("t", "runs", "runs", id="overview.runs", tooltip="Past and present runs and their reports"),
+        Binding("i", "app.audit", "audit", show=False, id="overview.audit", tooltip="Who looked, planned, restored"),
         Binding("r", "again", "reread", id="overview.again", tooltip="Read the sources and ask the services again"),
     ]
 

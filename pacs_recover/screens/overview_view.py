@@ -84,7 +84,23 @@ def services(status: Mapping[str, Any] | None) -> list[Line]:
     if status is None:
         return [title("Services"), Line("asking…", "", "  … ")]
     lines = [_service(s) for s in status["services"]]
-    return [title("Services"), *(lines or [Line("this site controls no service", "warn", "  ! ")])]
+    none = [Line("this site controls no service", "warn", "  ! ")]
+    return [title("Services"), *(lines or none), *_held(status), *_findings(status)]
+
+
+def _held(status: Mapping[str, Any]) -> list[Line]:
+    """Who holds the site still, beside a run, which has its banner."""
+    return [
+        Line(f"{safe(held['what'])} of {safe(held['operator'])} on {safe(held['host'])} holds the site", "warn", "  ! ")
+        for held in status.get("locks", ())
+        if not held["what"].startswith("run ")
+    ]
+
+
+def _findings(status: Mapping[str, Any]) -> list[Line]:
+    """What is not right with this host before anything happens."""
+    found = (finding for finding in status.get("findings", ()) if finding["state"] != "ok")
+    return [stated(finding["state"], f"{finding['label']}: {finding['value']}") for finding in found]
 
 
 def _service(service: Mapping[str, Any]) -> Line:

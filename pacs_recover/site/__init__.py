@@ -2,7 +2,7 @@
 
 from pacs_recover.site.checking import Problem
 from pacs_recover.site.finding import Found, find, load, problems
-from pacs_recover.site.host import environment_facts
+from pacs_recover.site.host import environment_facts, key_facts
 from pacs_recover.site.model import (
     AuditConfig,
     BucketConfig,
@@ -50,6 +50,7 @@ __all__ = [
     "from_data",
     "from_json",
     "init_text",
+    "key_facts",
     "load",
     "problems",
     "show",

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from pacs_recover.authority import Authority
 from pacs_recover.errors import UsageError
 from pacs_recover.formats.masking import MASK, is_secret, masked
 from pacs_recover.site import durations
@@ -94,8 +95,9 @@ def init_text() -> str:
     return TEMPLATE
 
 
-def write_init(path: Path) -> None:
-    """Write the commented site file, readable by its owner alone, where nothing is yet. Raises UsageError."""
+def write_init(path: Path, authority: Authority) -> None:
+    """Write the commented site file, readable by its owner alone, where nothing is yet. Raises UsageError, Refused."""
+    authority.must_allow("site init")
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "w", encoding="utf-8") as stream:

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from pacs_recover.errors import Refused
+from pacs_recover.errors import Busy, Refused
 from pacs_recover.target import places, rooms
 from pacs_recover.text import both_times, safe
 
@@ -216,9 +216,9 @@ def _flock(path: Path) -> int:
     raise taken(path.stem.rsplit("-", 1)[0], read_holder(path))
 
 
-def taken(what: str, holder: Holder | None) -> Refused:
+def taken(what: str, holder: Holder | None) -> Busy:
     """The refusal that names who holds something."""
     if holder is None or holder.what.startswith(RUN):
         who = f" by {holder}" if holder else ""
-        return Refused(f"{what} is being restored{who}", "follow it with: pacs-recover attach")
-    return Refused(f"{what} is held still for {holder}", "wait until that has ended, then try again")
+        return Busy(f"{what} is being restored{who}", "follow it with: pacs-recover attach")
+    return Busy(f"{what} is held still for {holder}", "wait until that has ended, then try again")

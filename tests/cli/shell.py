@@ -116,7 +116,7 @@ class Shell:
         made = plans.make(
             context.site, selection.select(context.catalog(), words, (backup,) if backup else ()), context.state
         )
-        plans.save(made, context.state)
+        plans.save(made, context.state, context.authority)
         return made.plan_id
 
     def restored(self, *words: str) -> str:

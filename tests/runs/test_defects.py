@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from pacs_recover import worker
+from pacs_recover.authority import Authority
 from pacs_recover.errors import BadBackup, RecoverError, Refused, SourceError
 from pacs_recover.events import Asked, Began, Effect, Passed
 from tests.runs.small_site import SmallSite, events_of, outcome, rows
@@ -237,7 +238,7 @@ def test_b14_a_service_that_starts_and_dies_is_rolled_back(small: SmallSite) -> 
 
 def test_c1_the_worker_ignores_a_hangup(small: SmallSite) -> None:
     run = small.arm(small.plan(good_queue(small)))
-    process = worker.spawn(run, "restore")
+    process = worker.spawn(run, "restore", Authority())
     while not (run / "journal.jsonl").exists():
         time.sleep(0.01)
     while process.poll() is None:
@@ -386,7 +387,7 @@ def test_a_plan_arms_one_run(small: SmallSite) -> None:
     from pacs_recover import plan as plans
 
     plan = small.plan(good_queue(small))
-    plans.save(plan, small.state)
+    plans.save(plan, small.state, Authority())
     plans.use_up(plan, small.state, small.state.new_run())
     with pytest.raises(RecoverError):
         plans.load(plan.plan_id, small.state)

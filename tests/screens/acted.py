@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pacs_recover import report as reports
+from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog, SourceState
 from pacs_recover.components import Comparison
 from pacs_recover.errors import BadBackup, RecoverError
@@ -120,6 +121,7 @@ class Told(Following):
     def __init__(self, events: Sequence[AnyEvent], *, gone: bool = False) -> None:
         self.run, self.process, self.skip = RUN, None, 0
         self.question, self.ended = None, None
+        self.site, self.owner = "radiology", ""
         self.waiting, self.gone = list(events), gone
         self.answers: list[bool] = []
 
@@ -137,8 +139,9 @@ class Told(Following):
         """As the test says."""
         return self.gone or self.ended is not None
 
-    def answer(self, yes: bool, by: str) -> None:
+    def answer(self, yes: bool, by: str, authority: Authority) -> None:
         """Remember it."""
+        authority.must_allow("an answer")
         self.answers.append(yes)
 
     def last_words(self) -> str:
