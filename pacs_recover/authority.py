@@ -16,4 +16,4 @@ class Authority:
     def must_allow(self, what: str) -> None:
         """Refused where the operator said that nothing may be changed."""
         if self.read_only:
-            raise Refused(f"{what} changes things, and this is --read-only", "leave --read-only out to do it")
+            raise Refused(f"{what} changes things, and this is READ-ONLY", "leave --read-only out to do it")

@@ -14,7 +14,7 @@ from msgspec import Struct
 from pacs_recover.authority import Authority
 from pacs_recover.components import component
 from pacs_recover.errors import RecoverError, Refused
-from pacs_recover.events import AnyEvent
+from pacs_recover.events import AnyEvent, Planned
 from pacs_recover.jobs import look_at, site_of
 from pacs_recover.journal import pending
 from pacs_recover.plan import VALID
@@ -58,6 +58,13 @@ def make(run: str, events: Sequence[AnyEvent], state: State) -> Plan:
     first = planned(events)
     if first is None:
         raise RecoverError(f"the first line of the journal of {run} is damaged", "see docs/runs.md")
+    with state.audit.noting("plan", f"rollback of {run}", str(first.request.site["name"])) as entry:
+        made = _make(run, first, events, state)
+        entry.outcome = f"plan {made.plan_id}"
+    return made
+
+
+def _make(run: str, first: Planned, events: Sequence[AnyEvent], state: State) -> Plan:
     effects = pending(events)
     inverses = [undo.from_args(effect.args) for effect in effects]
     bringing = [inverse for inverse in inverses if isinstance(inverse, undo.BringBack)]

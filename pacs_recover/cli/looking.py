@@ -149,7 +149,8 @@ def status(context: Context, as_json: bool) -> None:
     for holder in found["locks"]:
         since = both_times(datetime.fromisoformat(holder["since"]))
         _state_line("warn", f"held by {holder['what']} of {holder['operator']} on {holder['host']} since {since}")
-    output.facts(found["findings"], "")
+    for finding in found["findings"]:
+        _state_line(finding["state"], f"{finding['label']}: {finding['value']}")
     for bad in found["sources"]:
         if not bad["ok"]:
             _state_line("bad", f"source {bad['name']}: {bad['error']}")

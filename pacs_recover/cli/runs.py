@@ -147,6 +147,7 @@ def _print_rollback(context: Context, made: rolling_back.Plan, as_json: bool) ->
         for line in made.lines():
             click.echo(line)
         raise problem
+    context.refused(problem)
     output.document(output.error_json(problem) | {"plan": _rollback_json(made)})
     leave(problem.exit_code)
 

@@ -7,8 +7,10 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -27,16 +29,30 @@ class Log:
         self.path = path
         self.socket = socket.socket(socket.AF_UNIX, kind)
         self.socket.bind(str(path))
-        self.socket.setblocking(False)
+        self._heard: list[str] = []
+        if kind == socket.SOCK_DGRAM:  # the kernel keeps ten that nobody has read
+            threading.Thread(target=self._hear, daemon=True).start()
+
+    def _hear(self) -> None:
+        with suppress(OSError):
+            while (data := self.socket.recv(65536)) != b"end":
+                self._heard.append(data.decode())
 
     def lines(self) -> list[str]:
-        """Everything since the last call."""
-        found = []
-        while True:
-            try:
-                found.append(self.socket.recv(65536).decode())
-            except BlockingIOError:
-                return found
+        """Everything since the last call; what was sent before is heard."""
+        with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as one:
+            mark = f"mark {time.monotonic_ns()}"
+            one.sendto(mark.encode(), str(self.path))
+        while mark not in self._heard:
+            time.sleep(0.005)
+        found, self._heard = self._heard, []
+        return [line for line in found if not line.startswith("mark ")]
+
+    def close(self) -> None:
+        """Stop hearing."""
+        with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as one, suppress(OSError):
+            one.sendto(b"end", str(self.path))
+        self.socket.close()
 
 
 @pytest.fixture
@@ -44,7 +60,7 @@ def syslogd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
     """A log that listens where this process's audit sends to."""
     heard = Log(tmp_path / "log")
     monkeypatch.setenv(syslog.VARIABLE, str(heard.path))
-    with closing(heard.socket):
+    with closing(heard):
         yield heard
 
 
@@ -296,7 +312,6 @@ def test_a_place_that_others_can_write_is_none_for_a_record(tmp_path: Path) -> N
 def test_a_log_that_speaks_only_in_streams_hears_it_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     heard = Log(tmp_path / "log", socket.SOCK_STREAM)
     heard.socket.listen()
-    heard.socket.setblocking(True)
     monkeypatch.setenv(syslog.VARIABLE, str(heard.path))
     with closing(heard.socket):
         assert syslog.send("audit")

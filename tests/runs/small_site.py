@@ -24,6 +24,7 @@ from pacs_recover.plan import Plan
 from pacs_recover.selection import select
 from pacs_recover.site import Site
 from pacs_recover.state import JOURNAL, State
+from tests import leaks
 
 SERVICE = """
 root="$(dirname "$0")"
@@ -78,7 +79,9 @@ class SmallSite:
         return self.root / "control"
 
     def reset(self, *, running: bool = True) -> None:
-        """Live files, state and service as they were at first."""
+        """Live files, state and service as they were at first; what they hold until then must be no secret."""
+        for place in (self.root / "state", self.live / "etc/.pacs_recover", self.live / "var/lib/.pacs_recover"):
+            leaks.refuse_in_files(place, self.demo.key_file)
         for path in (self.live, self.root / "state", self.control):
             shutil.rmtree(path, ignore_errors=True)
         shutil.copytree(self.pristine, self.live, symlinks=True)
