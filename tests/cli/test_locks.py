@@ -17,9 +17,8 @@ def test_while_a_command_has_the_site_a_restore_is_refused_and_names_it(
     shell: Shell, small: SmallSite, tmp_path: Path
 ) -> None:
     plan = shell.plan("config")
-    backup = shell.start(
-        "lock", "exec", "--", "sh", "-c", f"touch {tmp_path}/runs; sleep 60 >/dev/null 2>&1 & wait; exit 3"
-    )
+    slow = f"touch {tmp_path}/runs; sleep 60 >/dev/null 2>&1 & wait"
+    backup = shell.start("lock", "exec", "--", "sh", "-c", slow)
     until((tmp_path / "runs").exists)
     (held,) = shell("lock", "show", "--json", code=0).json["locks"]
     assert (held["what"], held["operator"], held["pid"]) == ("sh", "anna", backup.pid)
