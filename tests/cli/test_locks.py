@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.cli.shell import Gate, Shell, kill_worker, risky, until, with_site
 from tests.cli.test_audit import shell, syslogd, told
+from tests.cli.test_json_documented import check_lines
 from tests.runs.small_site import SmallSite, outcome
 
 __all__ = ["shell", "syslogd"]
@@ -136,7 +137,7 @@ def test_another_operator_watches_and_answers_only_after_taking_over(
     journal = (path / "journal.jsonl").read_text()
     assert '"kind":"handed"' in journal
     assert '"by":"berta"' in journal
-    assert "handed" in {line["kind"] for line in shell("attach", run, "--json", code=0).lines}
+    assert "handed" in check_lines(shell("attach", run, "--json", code=0).lines)
     seen = [(record["what"], record["outcome"].partition(":")[0]) for record in told(shell)]
     assert [said for said in seen if said[0] in ("take-over", "answer")] == [
         ("take-over", "by berta, from anna"),
