@@ -6,12 +6,11 @@ import shutil
 from pathlib import Path
 
 from pacs_recover.authority import Authority
-from pacs_recover.components import component, read_backup
+from pacs_recover.components import component, exhaust, read_backup
 from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.jobs import live_paths, opener, reals
 from pacs_recover.looks import look
 from pacs_recover.model import Backup
-from pacs_recover.plan import exhaust
 from pacs_recover.site import Site
 from pacs_recover.state import State
 from pacs_recover.target.host import live_trees

@@ -6,8 +6,7 @@ import fcntl
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -162,21 +161,6 @@ def is_written(path: Path) -> bool:
     except OSError:
         return False
     return False
-
-
-@contextmanager
-def following(path: Path, patience: float = 0.2) -> Iterator[Callable[[], list[AnyEvent]]]:
-    """A function that waits up to ``patience`` seconds for more events and returns them."""
-    reader = Reader(path)
-
-    def more() -> list[AnyEvent]:
-        fresh = reader.more()
-        if not fresh:
-            time.sleep(patience)
-            fresh = reader.more()
-        return fresh
-
-    yield more
 
 
 def _lock(fd: int, path: Path) -> None:

@@ -12,12 +12,12 @@ import msgspec
 
 from pacs_recover import catalog, confinement, front, report, site
 from pacs_recover.catalog import Catalog
-from pacs_recover.components import Comparison, Look, component, read_backup
+from pacs_recover.components import Comparison, Look, component, exhaust, read_backup
 from pacs_recover.errors import BadBackup
 from pacs_recover.jobs import live_paths, look_at, opener
 from pacs_recover.journal import is_written, read
 from pacs_recover.model import Amount, Backup, Fact, FactState, Preview
-from pacs_recover.plan import Plan, exhaust
+from pacs_recover.plan import Plan
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
 from pacs_recover.state import JOURNAL, State
@@ -30,25 +30,33 @@ def look(of: Site) -> Look:
     return look_at(of, live_paths(of), services_of(of))
 
 
-def preview(of: Site, backup: Backup, state: State, watch: Callable[[Amount], None] = lambda _: None) -> Preview:
-    """Read a backup to its end in private scratch and say what it is; damage is a fact too. SourceError.
+def preview(
+    of: Site,
+    backup: Backup,
+    state: State,
+    stopping: Callable[[], bool] = lambda: False,
+    amount: Callable[[Amount], None] = lambda _: None,
+) -> Preview:
+    """Read a backup to its end in private scratch and say what it is; damage is a fact too.
 
-    ``watch`` is told how far it has come; what it raises stops the reading.
+    SourceError; Interrupted where it is told to stop.
     """
     with state.audit.noting("preview", backup.id, of.name) as entry:
-        seen = _previewed(of, backup, state, watch)
+        seen = _previewed(of, backup, state, stopping, amount)
         entry.outcome = seen.state
     return seen
 
 
-def _previewed(of: Site, backup: Backup, state: State, watch: Callable[[Amount], None]) -> Preview:
+def _previewed(
+    of: Site, backup: Backup, state: State, stopping: Callable[[], bool], amount: Callable[[Amount], None]
+) -> Preview:
     with state.scratch() as scratch:
         into = scratch / "content"
         into.mkdir(mode=0o700)
         part, seeing = component(backup.component), look(of)
         try:
             with opener(of, state.journals(), scratch)(backup) as raw:
-                done = exhaust(read_backup(part, backup, raw, into, seeing), watch)
+                done = exhaust(read_backup(part, backup, raw, into, seeing), stopping, amount)
             seen = part.preview(into, seeing)
         except BadBackup as error:
             return Preview(

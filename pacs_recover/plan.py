@@ -6,8 +6,7 @@ import hashlib
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,12 +19,12 @@ from pacs_recover import engine
 from pacs_recover.anchoring import anchor
 from pacs_recover.authority import Authority
 from pacs_recover.checklist import checklist
-from pacs_recover.components import Comparison, Job, Look, component, naming, read_backup
+from pacs_recover.components import Comparison, Job, Look, component, exhaust, naming, read_backup
 from pacs_recover.errors import BadBackup, RecoverError, Refused
 from pacs_recover.events import Choice, LivePath, Request, StepLine
 from pacs_recover.formats.streams import Hashing
 from pacs_recover.jobs import live_paths, look_at, opener
-from pacs_recover.model import Amount, Backup, Fact, Preview, Service
+from pacs_recover.model import Backup, Fact, Preview, Service
 from pacs_recover.services import services_of
 from pacs_recover.site import Site, key_facts
 from pacs_recover.site import model as site_model
@@ -72,9 +71,9 @@ def make(site: Site, backups: Sequence[Backup], state: State, since: datetime | 
 def _make(site: Site, backups: Sequence[Backup], state: State, since: datetime | None) -> Plan:
     live, services = live_paths(site), services_of(site)
     look = look_at(site, live, services)
-    open_backup = opener(site, state.journals(), state.path)
     choices, previews, comparisons = {}, {}, {}
     with state.scratch() as scratch:
+        open_backup = opener(site, state.journals(), scratch)
         for backup in backups:
             choices[backup.component], previews[backup.component] = _read(backup, open_backup, scratch, look)
         together = replace(look, restored={name: scratch / name for name in choices})
@@ -123,16 +122,6 @@ def refuse_bad(backup: Backup, preview: Preview) -> None:
         raise BadBackup(
             f"{safe(backup.id)} must not be restored: {'; '.join(bad)}", "choose another: pacs-recover catalog"
         )
-
-
-def exhaust(work: Any, watch: Callable[[Amount], None] = lambda _: None) -> Any:
-    """Run a generator to its end and give what it returns; ``watch`` is told what it yields."""
-    with closing(work):
-        while True:
-            try:
-                watch(next(work))
-            except StopIteration as stop:
-                return stop.value
 
 
 def _request(
@@ -238,13 +227,14 @@ def inputs(site: Site, choices: Mapping[str, Choice], look: Look) -> dict[str, s
 def inputs_now(saved: Plan, site: Site, state: State) -> dict[str, str]:
     """The same inputs as they are now; each backup is read and hashed again as stored. SourceError."""
     live = live_paths(site)
-    open_backup = opener(site, state.journals(), state.path)
     choices = {}
-    for choice in saved.request.choices:
-        with open_backup(choice.backup) as raw:
-            hashing = Hashing(raw)
-            hashing.drain()
-        choices[choice.backup.component] = msgspec.structs.replace(choice, sha256=hashing.sha256)
+    with state.scratch() as scratch:
+        open_backup = opener(site, state.journals(), scratch)
+        for choice in saved.request.choices:
+            with open_backup(choice.backup) as raw:
+                hashing = Hashing(raw)
+                hashing.drain()
+            choices[choice.backup.component] = msgspec.structs.replace(choice, sha256=hashing.sha256)
     return inputs(site, choices, look_at(site, live, services_of(site)))
 
 

@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pacs_recover import anchoring, catalog, front, looks, report, rolling_back, site
+from pacs_recover import anchoring, calling, catalog, front, live, looks, report, rolling_back, site
 from pacs_recover import plan as plans
 from pacs_recover.audit import Record, checking
 from pacs_recover.audit.checking import Verified
 from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog
 from pacs_recover.components import Comparison
-from pacs_recover.errors import Interrupted, RecoverError, Refused, SourceError, UsageError
+from pacs_recover.errors import RecoverError, Refused, SourceError, UsageError
 from pacs_recover.front import Following
 from pacs_recover.journal import is_written, read
 from pacs_recover.model import Amount, Backup, Preview
@@ -88,6 +88,10 @@ class Session:
         """Freshness of these backups, and the services."""
         return looks.status(self.site, found, self.state)
 
+    def live(self) -> dict[str, Any]:
+        """How much waits in the live queue, how long the live certificates last; unknown where that takes long."""
+        return live.read(self.site, self.state)
+
     def open_runs(self) -> list[OpenRun]:
         """Runs of this site that have not ended, newest first: ours, and others' by the marks beside the live paths."""
         own = {run: _open_run(run, "") for run in front.unfinished(self.state)}
@@ -103,13 +107,7 @@ class Session:
 
     def preview(self, backup: Backup, stopping: Callable[[], bool], amount: Callable[[Amount], None]) -> Preview:
         """Read a backup to its end and say what it is. SourceError; Interrupted where it was told to stop."""
-
-        def watch(far: Amount) -> None:
-            if stopping():
-                raise Interrupted("it is not read any further", "")
-            amount(far)
-
-        return looks.preview(self.site, backup, self.state, watch)
+        return looks.preview(self.site, backup, self.state, stopping, amount)
 
     def compare(self, backup: Backup) -> Comparison:
         """What restoring a backup would change. BadBackup, SourceError."""
@@ -232,9 +230,8 @@ def open_session(site_option: Path | None, state_option: Path | None, read_only:
             "there is no site file, and nothing of PACS Bridge in the usual places",
             f"looked for {site.finding.USUAL} and {', '.join(map(str, _usual_places(loaded)))}",
         )
-    named = (("--site", found.path if found.path != site.finding.USUAL else None), ("--state", state_option))
-    words = ["pacs-recover", *(word for option, path in named if path for word in (option, str(path.absolute())))]
-    command = " ".join(map(shlex.quote, [*words, *(["--read-only"] if read_only else [])]))
+    named = found.path if found.path != site.finding.USUAL else None
+    command = calling.program(named, state_option, read_only=read_only)
     return Session(loaded, State(state_option or default_place()), read_only, command)
 
 

@@ -16,6 +16,7 @@ from pacs_recover.cli.context import Context, guarded, json_option, leave
 from pacs_recover.errors import BadBackup
 from pacs_recover.selection import moment
 from pacs_recover.text import both_times, safe
+from pacs_recover.wrapping import SYMBOLS
 
 
 @click.group("audit")
@@ -86,7 +87,7 @@ def audit_verify(context: Context, anchors: Path | None, as_json: bool) -> None:
 
 def _print(found: checking.Verified) -> None:
     state = {"verified": "ok", "unproven": "warn", "damaged": "bad"}[found.state]
-    output.paragraph(found.sentence, f"{output.SYMBOLS[state]} ")
+    output.paragraph(found.sentence, f"{SYMBOLS[state]} ")
     for finding in found.findings:
         output.paragraph(f"{finding.place}: {finding.detail}", "  ✗ ")
     for place in found.anchors:

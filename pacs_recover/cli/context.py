@@ -9,12 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from pathlib import Path
-from shlex import quote
 from typing import Any, NoReturn, TypeVar
 
 import click
 
-from pacs_recover import catalog, front, site
+from pacs_recover import calling, catalog, front, site
 from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog
 from pacs_recover.cli import output
@@ -56,8 +55,7 @@ class Context:
     @property
     def program(self) -> str:
         """How this program is called again with the same site and state directory."""
-        site_option = f" --site {quote(str(self.site_option))}" if self.site_option else ""
-        return f"pacs-recover{site_option}{_state_option(self.state)}"
+        return calling.program(self.site_option, self.state.path)
 
     def catalog(self, component: str | None = None, source: str | None = None) -> Catalog:
         """Every backup that can be seen now."""
@@ -75,13 +73,9 @@ class Context:
         front.note_refusal(self.state, problem, doing, known.name if known else "")
 
 
-def _state_option(state: State) -> str:
-    return "" if state.path == default_place() else f" --state {quote(str(state.path))}"
-
-
 def program_for(run: Path) -> str:
     """How this program is called for a run: with its state directory, where that is not the usual one."""
-    return f"pacs-recover{_state_option(State(run.parent.parent))}"
+    return calling.program(None, run.parent.parent)
 
 
 def interactive() -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from pacs_recover import catalog, extraction, looks, site
+from pacs_recover import catalog, extraction, live, looks, site
 from pacs_recover.catalog import SourceState
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, json_option, leave
@@ -16,6 +16,7 @@ from pacs_recover.components import registry
 from pacs_recover.errors import UsageError
 from pacs_recover.model import Backup
 from pacs_recover.text import both_times, safe, size
+from pacs_recover.wrapping import SYMBOLS
 
 
 @click.command("catalog")
@@ -134,14 +135,20 @@ def extract(context: Context, backup: str, directory: Path) -> None:
 @click.pass_obj
 @guarded
 def status(context: Context, as_json: bool) -> None:
-    """Freshness against RPO, the services, unfinished runs."""
+    """Freshness against RPO, what lives now, unfinished runs.
+
+    What lives now: the services, how much waits in the queue, how many days the certificates last.
+    """
     found = looks.status(context.site, context.catalog(), context.state)
+    found["live"] = live.read(context.site, context.state)
     if as_json:
         return output.document(found)
     output.paragraph(f"{safe(found['site'])}, {both_times(datetime.now(UTC))}")
     output.table(("", "BACKUPS", "AGE", "RPO", "NEWEST"), (_freshness(row) for row in found["components"]))
     for service in found["services"]:
         _state_line(service["state"], f"service {service['name']}: {service['detail']}")
+    for part in ("queue", "certs"):
+        _state_line(found["live"][part]["state"], f"live {part}: {found['live'][part]['sentence']}")
     for run in found["unfinished"]:
         _state_line("bad", f"run {run['run']} is {run['outcome']}")
         way = "attach {}" if run["outcome"] == "running" else "rollback {} (or resume, or close --why)"
@@ -158,7 +165,7 @@ def status(context: Context, as_json: bool) -> None:
 
 
 def _state_line(state: str, text: str) -> None:
-    output.paragraph(text, f"{output.SYMBOLS[state]} {output.WORDS[state]}")
+    output.paragraph(text, f"{SYMBOLS[state]} {output.WORDS[state]}")
 
 
 def _freshness(row: dict[str, Any]) -> tuple[str, ...]:
@@ -167,7 +174,7 @@ def _freshness(row: dict[str, Any]) -> tuple[str, ...]:
     age, rpo = output.brief(row["age_seconds"]), output.brief(row["rpo_seconds"]) + met
     taken = both_times(datetime.fromisoformat(row["taken_at"])) if row["taken_at"] else ""
     newest = f"{safe(row['newest'])} {taken}" if row["newest"] else row["sentence"]
-    return output.SYMBOLS[row["state"]], row["component"], age, rpo, newest
+    return SYMBOLS[row["state"]], row["component"], age, rpo, newest
 
 
 @click.group("site")

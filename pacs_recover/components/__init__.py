@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, runtime_checkable
 
-from pacs_recover.errors import BadBackup, RecoverError, UsageError
+from pacs_recover.errors import BadBackup, Interrupted, RecoverError, UsageError
 from pacs_recover.events import Choice, Question
 from pacs_recover.formats import archive, openssl_enc
 from pacs_recover.formats.streams import Hashing, Reader
@@ -118,6 +118,22 @@ def read_backup(
         content = yield from component.unpack(plain, backup, into, look)
         hashing.drain()
     return Read(hashing.sha256, hashing.size, content)
+
+
+def exhaust(
+    work: Generator[Amount, None, Read],
+    stopping: Callable[[], bool] = lambda: False,
+    amount: Callable[[Amount], None] = lambda _: None,
+) -> Read:
+    """Read a backup to its end, telling each ``amount``, and say what was read; Interrupted once it is ``stopping``."""
+    while not stopping():
+        try:
+            amount(next(work))
+        except StopIteration as stop:
+            read: Read = stop.value
+            return read
+    work.close()
+    raise Interrupted("it is not read any further")
 
 
 @contextmanager

@@ -25,8 +25,8 @@ from pacs_recover.events import (
 )
 from pacs_recover.report.page import OUTCOMES
 from pacs_recover.report.steps import UNDO, amount, is_undoing
-from pacs_recover.report.wrapping import clean
 from pacs_recover.text import both_times, seconds, size
+from pacs_recover.wrapping import clean
 
 INTERNAL = {"request", "args", "steps"}
 """Fields that the engine needs and a reader of lines does not: the site, the inverses."""

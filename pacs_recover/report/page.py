@@ -10,20 +10,6 @@ from pacs_recover.events import Outcome
 from pacs_recover.report.contract import EffectReport, Report, StepReport
 from pacs_recover.text import both_times, count, seconds, size
 
-SYMBOLS = {
-    "waiting": "·",
-    "running": "▸",
-    "passed": "✓",
-    "failed": "✗",
-    "cut": "!",
-    "undone": "↶",
-    "made": "•",
-    "ok": "✓",
-    "warn": "!",
-    "bad": "✗",
-}
-"""Beside the word, never instead of it."""
-
 
 @dataclass(frozen=True)
 class List:

@@ -9,8 +9,8 @@ from datetime import tzinfo
 from html import escape
 
 from pacs_recover.report.contract import Report, to_json
-from pacs_recover.report.page import COMMAND, SYMBOLS, Block, Facts, List, Row, Table, page
-from pacs_recover.report.wrapping import clean, columns, pad, wrap
+from pacs_recover.report.page import COMMAND, Block, Facts, List, Row, Table, page
+from pacs_recover.wrapping import SYMBOLS, clean, columns, pad, wrap
 
 INDENT = "  "
 

@@ -73,8 +73,7 @@ class Console(App[int], inherit_bindings=False):
         """Whether a run ended since the sources were read: what it set aside is a backup too."""
         self.last_words = ""
         """What is printed after the screen is gone."""
-        self.may_make_demo = False
-        self.make_demo: Callable[[], Any] = lambda: None
+        self.make_demo: Callable[[], Any] | None = None
         if theme:
             self.theme = theme
 
@@ -302,11 +301,10 @@ class Console(App[int], inherit_bindings=False):
             self.push_screen(CommandsPage(self.page))
 
     def action_help(self) -> None:
-        """The help of the screen in sight."""
+        """The help of the screen in sight, and back from it."""
         from pacs_recover.screens.help import HelpPage
 
-        if not isinstance(self.screen, HelpPage):
-            self.push_screen(HelpPage(self.page))
+        self.pop_screen() if isinstance(self.screen, HelpPage) else self.push_screen(HelpPage(self.page))
 
     def action_no_interrupt(self) -> None:
         """Nothing is interrupted by accident."""

@@ -1,4 +1,4 @@
-"""What the overview says: freshness by component, services, sources, and the run that needs somebody."""
+"""What the overview says: freshness by component, what lives, sources, and the run that needs somebody."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pacs_recover.session import OpenRun
 
 PARTS = ("config", "certs", "queue", "logs")
+HELD = ("queue", "certs")
+"""Live parts that are told in numbers."""
 
 
 def head() -> str:
@@ -74,21 +76,28 @@ def _open(run: OpenRun, read_only: bool) -> list[Line]:
             return [Line(f"RUN {safe(run.name)}{by} DID NOT END: press a {then}", "bad", "✗ ")]
 
 
-def below(status: Mapping[str, Any] | None, gathered: Gathered, last: Mapping[str, Any] | None) -> list[Line]:
-    """Services, sources and the last run."""
-    return [*services(status), Line(""), title("Sources"), *sources(gathered), *_last(last)]
+def below(
+    status: Mapping[str, Any] | None,
+    live: Mapping[str, Any] | None,
+    gathered: Gathered,
+    last: Mapping[str, Any] | None,
+) -> list[Line]:
+    """What lives, sources and the last run."""
+    at = f" (queue and certs as of {datetime.fromisoformat(live['read_at']):%H:%M:%S} UTC)" if live else ""
+    now = [title(f"Live{at}"), *services(status), *held(live)]
+    return [*now, Line(""), title("Sources"), *sources(gathered), *_last(last)]
 
 
 def services(status: Mapping[str, Any] | None) -> list[Line]:
     """What the services do now."""
     if status is None:
-        return [title("Services"), Line("asking…", "", "  … ")]
+        return [Line("services: asking…", "", "  … ")]
     lines = [_service(s) for s in status["services"]]
     none = [Line("this site controls no service", "warn", "  ! ")]
-    return [title("Services"), *(lines or none), *_held(status), *_findings(status)]
+    return [*(lines or none), *_holders(status), *_findings(status)]
 
 
-def _held(status: Mapping[str, Any]) -> list[Line]:
+def _holders(status: Mapping[str, Any]) -> list[Line]:
     """Who holds the site still, beside a run, which has its banner."""
     return [
         Line(f"{safe(held['what'])} of {safe(held['operator'])} on {safe(held['host'])} holds the site", "warn", "  ! ")
@@ -101,6 +110,13 @@ def _findings(status: Mapping[str, Any]) -> list[Line]:
     """What is not right with this host before anything happens."""
     found = (finding for finding in status.get("findings", ()) if finding["state"] != "ok")
     return [stated(finding["state"], f"{finding['label']}: {finding['value']}") for finding in found]
+
+
+def held(live: Mapping[str, Any] | None) -> list[Line]:
+    """How much waits in the queue and how long the certificates last, as they were when they were read."""
+    if live is None:
+        return [Line(f"{part}: reading…", "", "  … ") for part in HELD]
+    return [stated(live[part]["state"], f"{part}: {live[part]['sentence']}") for part in HELD]
 
 
 def _service(service: Mapping[str, Any]) -> Line:

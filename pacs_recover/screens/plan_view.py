@@ -54,10 +54,10 @@ def lines(plan: Plan, pace: Mapping[str, float], read_only: bool) -> list[Line]:
 
 def _may_it(plan: Plan, read_only: bool) -> list[Line]:
     if plan.refusals:
-        return [Line("It CANNOT be armed until what is marked ✗ below is put right", "bad", "✗ ")]
+        return [Line("It CANNOT be armed until what is marked BAD below is put right", "bad", "✗ ")]
     if read_only:
         return [Line("READ-ONLY: this console cannot arm it", "warn", "! ")]
-    return [Line("Every backup of it was read to its end and is good. a arms it", "good", "✓ ")]
+    return [Line("Every backup of it was read to its end and is good: press a to arm it", "good", "✓ ")]
 
 
 def _time(steps: Sequence[StepLine], pace: Mapping[str, float], rto: float) -> list[Line]:

@@ -75,8 +75,13 @@ class UndoPage(Page):
         self._ready = True
         head, *rest = lines
         shown = [Line(head, "title"), *(Line(text.strip(), "", "  ") for text in rest), Line("")]
-        self.query_one("#undo", Reading).show([*shown, Line("nothing happens before it is armed: a", "ok", "✓ ")])
+        self.query_one("#undo", Reading).show([*shown, self._how()])
         self.refresh_bindings()
+
+    def _how(self) -> Line:
+        if self.session.read_only:
+            return Line("READ-ONLY: this console cannot arm it", "warn", "! ")
+        return Line("nothing happens before it is armed: press a", "ok", "✓ ")
 
     def _failed(self, error: RecoverError) -> None:
         next_step = [Line(f"next: {error.hint}", "", "  ")] if error.hint else []

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pacs_recover import plan as plans
 from pacs_recover.demo.queue import timestamp
 from pacs_recover.demo.replica import EVERY, GAP
 from pacs_recover.demo.site_maker import DemoSite, build
@@ -18,6 +19,7 @@ from pacs_recover.model import Backup
 from pacs_recover.site import load
 from pacs_recover.sources import sources_of
 from pacs_recover.sources.litestream_store import FileStore
+from pacs_recover.state import State
 from tests.demo.conftest import NOW, WAITING
 from tests.sources.make_replica import Made, binary
 
@@ -88,3 +90,15 @@ def test_git_shows_the_history_and_no_key_in_it(every: DemoSite) -> None:
     assert "config.yaml" in names.split()
     assert not [name for name in names.split() if name.endswith(".key")]
     assert subprocess.run([*command, "fsck", "--strict"], capture_output=True).returncode == 0
+
+
+def test_a_point_is_planned_where_there_is_no_state_directory_yet_and_leaves_nothing(
+    every: DemoSite, tmp_path: Path
+) -> None:
+    state, point = State(tmp_path / "state"), points(every)[7]
+    made = plans.make(load(every.site_file), [point], state)
+    assert [choice.backup.id for choice in made.request.choices] == [point.id]
+    assert not state.path.exists()
+    plans.save(made, state)
+    plans.refuse_stale(made, plans.inputs_now(made, load(every.site_file), state))
+    assert sorted(path.name for path in state.path.iterdir()) == ["plans", "runs"]

@@ -73,6 +73,15 @@ KEYS = Preview(
         Fact("client.crt", "12 days left", "warn"),
     )
 )
+HELD = {
+    "read_at": "2026-11-23T03:04:05Z",
+    "queue": {
+        "state": "ok",
+        "sentence": "1,810 waiting (1,796 pending, 2 processing, 12 retry_scheduled), the oldest for 3 hours; "
+        "50 dead letters",
+    },
+    "certs": {"state": "ok", "sentence": "server.crt valid until 2027-02-08 (77 days left)"},
+}
 PLAN_STEPS = (
     StepLine(title="The host can take the restored files", kind="check"),
     StepLine(title="Unpack the queue backup and check its hash"),
@@ -173,6 +182,8 @@ class Acted(Session):
         self.slow_preview: threading.Event | None = None
         self.findings: tuple[Fact, ...] = ()
         self.bad_plan: RecoverError | None = None
+        self.held = dict(HELD)
+        self.slow_live: threading.Event | None = None
         self.armed: list[str] = []
         self.story: Told | None = None
         self.told: Report | None = None
@@ -204,6 +215,12 @@ class Acted(Session):
         services = [{"name": "pacs_bridge", "activity": "active", "detail": "active/running, pid 4711", "state": "ok"}]
         rows = [self._fresh(found, name, rpo) for name, rpo in (("config", 86400), ("certs", 604800), ("queue", 3600))]
         return {"components": [*rows, self._fresh(found, "logs", 86400)], "services": services}
+
+    def live(self) -> dict[str, Any]:
+        """The fixed one; not before the test lets it go."""
+        if self.slow_live:
+            self.slow_live.wait(20)
+        return self.held
 
     def _fresh(self, found: Catalog, name: str, rpo: float) -> dict[str, Any]:
         newest = next((b for b in found.backups if b.component == name and b.source == "local"), None)

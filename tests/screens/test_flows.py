@@ -82,6 +82,29 @@ def test_a_wrong_name_arms_nothing_and_the_right_one_that_plan() -> None:
     drive(session, flow)
 
 
+def test_what_lives_is_shown_when_it_is_read_and_holds_up_nobody() -> None:
+    session = Acted()
+    session.slow_live = threading.Event()
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        assert "… queue: reading…" in frame(pilot.app)
+        assert "pacs_bridge runs" in frame(pilot.app)
+        await press(pilot, "c", "escape")
+        session.slow_live.set()
+        await settle(pilot)
+        assert "✓ queue: 1,810 waiting" in frame(pilot.app)
+        session.held |= {"certs": {"state": "bad", "sentence": "server.crt EXPIRED on 2026-11-22 (0 days ago)"}}
+        session.held |= {"queue": {"state": "warn", "sentence": "UNKNOWN: it could not be read within 20 s"}}
+        await press(pilot, "r")
+        assert "✗ BAD: certs: server.crt EXPIRED on 2026-11-22" in frame(pilot.app)
+        assert "! LOOK: queue: UNKNOWN: it could not be read within 20 s" in frame(pilot.app)
+
+    try:
+        drive(session, flow)
+    finally:
+        session.slow_live.set()
+
+
 def test_keys_typed_in_one_burst_reach_the_input_line_and_nothing_else() -> None:
     async def flow(pilot: Pilot[Any]) -> None:
         await press(pilot, "c")
@@ -90,6 +113,16 @@ def test_keys_typed_in_one_burst_reach_the_input_line_and_nothing_else() -> None
         await settle(pilot)
         assert isinstance(pilot.app.screen, CatalogPage)
         assert pilot.app.screen.filter == "queue"
+
+    drive(Acted(), flow)
+
+
+def test_help_is_left_by_the_key_that_opened_it() -> None:
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "c", "question_mark")
+        assert "Everything that can be done here" in frame(pilot.app)
+        await press(pilot, "question_mark")
+        assert isinstance(pilot.app.screen, CatalogPage)
 
     drive(Acted(), flow)
 
