@@ -115,6 +115,8 @@ class Console(App[int], inherit_bindings=False):
         with suppress(NotImplementedError, RuntimeError, ValueError):
             for number in (signal.SIGHUP, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, self.hung_up)
+        if self._session:
+            self._session.state.audit.warn = self._warn
         if self._opening:
             self.call_after_refresh(self._begin, self._opening)
 
