@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,8 @@ PATIENCE = 10.0
 """Seconds without a new entry after which a source is not waited for: a dead share never answers at all."""
 LONGEST = 60.0
 """Seconds after which a source is not waited for whatever it gives."""
+EVERY = 1.0
+"""Seconds between two looks at what a source has given so far."""
 CANDIDATES = 10
 """How many backups are named where several fit."""
 GUESSES = 2000
@@ -41,6 +43,17 @@ class SourceState(Struct, frozen=True):
     error: str | None = None
     """What could not be read; what could is listed all the same."""
     hint: str = ""
+
+
+Partly = Callable[["Catalog"], None]
+"""Is told of what has been read so far: at most once in ``EVERY`` seconds, more and more seldom."""
+ANSWERS = {
+    "s3": "does the server answer, and is no firewall between? a large bucket may need longer: read this source alone",
+    "git": "does the host of the repository answer?",
+}
+"""What to look at where a source is not read to its end in time, by its kind."""
+MARKS = {"archived": "COLD", "thawing": "THAWING", "deleted": "DELETED", "overwritten": "OLDER"}
+"""The word for what an operator must know of an entry, by the finding that tells it; the first one counts most."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +97,11 @@ class _Reading(Thread):
             else:
                 self.backups.append(found)
 
-    def wait(self, patience: float, longest: float) -> None:
+    def wait(self, patience: float, longest: float, look: Callable[[], None]) -> None:
         """Until it is done, or has been silent or busy for too long."""
         while self.is_alive() and (left := min(self.heard + patience, self.began + longest) - time.monotonic()) > 0:
-            self.join(left)
+            self.join(min(left, EVERY))
+            look()
         self.given_up = True
 
     def state(self) -> SourceState:
@@ -96,7 +110,8 @@ class _Reading(Thread):
         if self.is_alive():
             waited = seconds(time.monotonic() - self.began)
             slow = f"still reading after {waited}; {count(len(self.backups), 'backup')} seen so far"
-            return SourceState(name, kind, False, slow, "is the disk or share mounted, and does it answer?")
+            hint = ANSWERS.get(kind, "is the disk or share mounted, and does it answer?")
+            return SourceState(name, kind, False, slow, hint)
         if not problems:
             return SourceState(name, kind, True)
         more = f" (and {count(len(problems) - 1, 'other place')})" if len(problems) > 1 else ""
@@ -110,20 +125,42 @@ def read(
     *,
     patience: float = PATIENCE,
     longest: float = LONGEST,
+    partly: Partly | None = None,
 ) -> Catalog:
     """What all sources (or the one of this name) hold, read side by side. UsageError for an unknown name."""
     every = tuple(sources)
     wanted = [one for one in every if one.kind != FileSource.kind]
     if source is not None:
         wanted = [one for one in wanted if one.name == source] or _unknown(source, wanted)
+    files = next((one for one in every if isinstance(one, FileSource)), FileSource())
     readings = [_Reading(one, component) for one in wanted]
+    look = _Growing(readings, files, partly).look if partly else lambda: None
     for reading in readings:
-        reading.wait(patience, longest)
+        reading.wait(patience, longest, look)
+    return _catalog(readings, files)
+
+
+def _catalog(readings: Sequence[_Reading], files: FileSource) -> Catalog:
+    """What these have given so far."""
     states = tuple(reading.state() for reading in readings)
     found = [backup for reading in readings for backup in tuple(reading.backups)]
     found.sort(key=lambda backup: (backup.taken_at, backup.id), reverse=True)
-    files = next((one for one in every if isinstance(one, FileSource)), FileSource())
     return Catalog(tuple(found), states, files)
+
+
+class _Growing:
+    """Tells of what has been read so far, where that is more than it told before."""
+
+    def __init__(self, readings: Sequence[_Reading], files: FileSource, partly: Partly) -> None:
+        self.readings, self.files, self.partly = readings, files, partly
+        self._told, self._began = 0, time.monotonic()
+        self._next = self._began + EVERY
+
+    def look(self) -> None:
+        number, now = sum(len(reading.backups) for reading in self.readings), time.monotonic()
+        if number > self._told and now >= self._next:
+            self.partly(_catalog(self.readings, self.files))
+            self._told, self._next = number, now + max(EVERY, (now - self._began) / 2)
 
 
 def _unknown(source: str, known: Sequence[Source]) -> list[Source]:
@@ -186,17 +223,24 @@ def _nothing(catalog: Catalog, text: str, component: str | None) -> SourceError:
 
 def newest(catalog: Catalog, component: str, at: datetime | None = None) -> Backup | None:
     """The latest readable backup of a component at or before a time; none set aside, superseded or from the future."""
-    latest = min(at or datetime.max.replace(tzinfo=UTC), datetime.now(UTC) + SKEW)
     fitting = (
         backup
         for backup in catalog.backups
-        if backup.component == component
-        and backup.readable
-        and backup.current
-        and backup.source != AsideSource.name
-        and backup.taken_at <= latest
+        if backup.component == component and is_usable(backup) and (at is None or backup.taken_at <= at)
     )
     return next(fitting, None)
+
+
+def mark(backup: Backup) -> str:
+    """The word for the one thing to know of an entry before it is opened; empty where there is none."""
+    labels = {fact.label for fact in backup.findings}
+    return next((word for label, word in MARKS.items() if label in labels), "" if backup.readable else "UNREAD")
+
+
+def is_usable(backup: Backup) -> bool:
+    """Whether it may be chosen without being named: readable, not set aside, superseded or from the future."""
+    late = datetime.now(UTC) + SKEW
+    return backup.readable and backup.current and backup.source != AsideSource.name and backup.taken_at <= late
 
 
 def to_json(catalog: Catalog) -> dict[str, Any]:

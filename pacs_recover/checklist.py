@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from pacs_recover.components import Afterwards, Component, Job, registry
+from pacs_recover.components import Afterwards, Component, Job, carry_over, registry
 from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.model import Step
 from pacs_recover.target import places
@@ -66,7 +66,8 @@ def ready(job: Job) -> str:
     for name, choice in job.choices.items():
         live = job.look.live[name]
         device = places.nearest_existing(live.parent).stat().st_dev
-        needed[device] = needed.get(device, 0) + choice.bytes
+        extra = carry_over.extra_bytes(job) if name == "queue" and job.look.carry_over else 0
+        needed[device] = needed.get(device, 0) + choice.bytes + extra
         job.target.room(name)
     for name in job.choices:
         _must_have_room(job.look.live[name], needed)

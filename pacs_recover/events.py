@@ -77,6 +77,8 @@ class Request(Struct, frozen=True, kw_only=True):
     rto_seconds: float
     operator: str
     host: str
+    carry_over: bool = False
+    """Whether messages that only the live queue has are added to the restored one after the stop."""
     since: datetime | None = None
     """When the outage began, if the operator said so."""
 

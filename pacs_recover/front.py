@@ -11,12 +11,12 @@ from pathlib import Path
 
 import msgspec
 
+from pacs_recover import engine, marking, questions, worker
 from pacs_recover import plan as plans
-from pacs_recover import questions, worker
 from pacs_recover.authority import Authority
 from pacs_recover.errors import Busy, RecoverError, Refused
 from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Planned, Request, Resumed
-from pacs_recover.jobs import live_paths
+from pacs_recover.jobs import live_paths, open_job
 from pacs_recover.journal import Journal, Reader, is_written, read
 from pacs_recover.plan import Plan
 from pacs_recover.runs import ENDS, is_finished, last_end, planned
@@ -210,7 +210,7 @@ def holders(request: Request) -> list[lock.Holder]:
 def refuse_newer(request: Request, run: str) -> None:
     """Refused early where another run changed this site later; the worker looks again under the lock."""
     for mark in marks(request):
-        worker.refuse_mark(mark, run)
+        marking.refuse_mark(mark, run)
 
 
 def request_of(site: Site) -> Request:
@@ -254,14 +254,22 @@ def _close(run: Path, why: str) -> None:
         if ended and ended.outcome in ENDS:
             raise Refused(f"run {run.name} has ended: {ended.outcome}", "there is nothing to close")
         request = worker.request_of(journal.events) or worker.read_request(run)
-        site_lock = lock.SiteLock(**worker.lock_paths(request), holder=worker.holder(run, plans.operator()))
+        site_lock = lock.SiteLock(**marking.lock_paths(request), holder=marking.holder(run, plans.operator()))
         journal.step = None
-        evidence = f"closed by {plans.operator()}: {safe(why, 500)}"
-        journal.write(Ended, outcome="closed", exit_code=0, evidence=evidence)
-        worker.settle(site_lock, journal, request, run)
+        evidence, kept = f"closed by {plans.operator()}: {safe(why, 500)}", _kept(request, journal)
+        journal.write(Ended, outcome="closed", exit_code=0, evidence=evidence, kept=kept)
+        marking.settle(site_lock, journal, request, run)
         site_lock.close()
     finally:
         journal.close()
+
+
+def _kept(request: Request, journal: Journal) -> tuple[str, ...]:
+    """Remove what the run staged, which holds copies of messages; where what it set aside lies."""
+    try:
+        return engine.tidied(open_job(request, journal).target)
+    except (RecoverError, OSError) as error:  # closing is for a site that is not as it was
+        return (f"not tidied up: {engine.told(error)[0]}",)
 
 
 def unfinished(state: State) -> list[Path]:

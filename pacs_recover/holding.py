@@ -57,7 +57,7 @@ def _take(site: Site, command: str) -> SiteLock:
         ) from error
 
 
-def become(argv: Sequence[str], held: SiteLock, state: State, site: Site) -> None:
+def become(argv: Sequence[str], held: SiteLock, state: State, site: Site, umask: int) -> None:
     """Become the command, which keeps the lock until it and all that it started have ended. RecoverError."""
     program = shutil.which(argv[0])
     if program is None:
@@ -66,6 +66,7 @@ def become(argv: Sequence[str], held: SiteLock, state: State, site: Site) -> Non
         raise error
     state.audit.note("lock", f"command {Path(program).name}", "began", site.name)
     held.outlive()
+    os.umask(umask)
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and that would be inherited
         signal.signal(number, signal.SIG_DFL)
     os.execv(program, list(argv))  # noqa: S606 - no shell is wanted

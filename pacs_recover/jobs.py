@@ -17,7 +17,8 @@ from pacs_recover.services import services_of
 from pacs_recover.services.health import Health, probe
 from pacs_recover.site import Site
 from pacs_recover.site.model import from_data
-from pacs_recover.sources import sources_of
+from pacs_recover.sources import Source, sources_of
+from pacs_recover.state import run_scratch
 from pacs_recover.target import places
 from pacs_recover.target.control import Control
 from pacs_recover.target.host import Target
@@ -46,9 +47,14 @@ def environment(services: Iterable[Service]) -> dict[str, str] | None:
     return found
 
 
-def look_at(site: Site, live: Iterable[LivePath], services: Iterable[Service]) -> Look:
+def look_at(site: Site, live: Iterable[LivePath], services: Iterable[Service], *, carry_over: bool = False) -> Look:
     """What components judge content with."""
-    return Look(site=site, environment=environment(services), live={path.component: Path(path.real) for path in live})
+    return Look(
+        site=site,
+        environment=environment(services),
+        live={path.component: Path(path.real) for path in live},
+        carry_over=carry_over,
+    )
 
 
 def prober(site: Site) -> Callable[[], Health] | None:
@@ -71,10 +77,10 @@ def open_job(request: Request, journal: Journal, journals: Iterable[Path] = ()) 
     services = services_of(site)
     control = Control(site, services, journal, prober(site))
     return Job(
-        look=look_at(site, request.live, services),
+        look=look_at(site, request.live, services, carry_over=request.carry_over),
         choices={choice.backup.component: choice for choice in request.choices},
         questions=request.questions,
-        open=opener(site, journals, journal.path.parent),
+        open=opener(site, journals, run_scratch(journal.path.parent)),
         services=services,
         host=Target(site, request.live, control, journal),
     )
@@ -82,14 +88,19 @@ def open_job(request: Request, journal: Journal, journals: Iterable[Path] = ()) 
 
 def opener(site: Site, journals: Iterable[Path], scratch: Path) -> Callable[[Backup], AbstractContextManager[BinaryIO]]:
     """Opens any backup of the site's sources; what a source must assemble first goes into ``scratch``. SourceError."""
-    sources = {source.name: source for source in sources_of(site, journals)}
 
     def open_backup(backup: Backup) -> AbstractContextManager[BinaryIO]:
-        if backup.source not in sources:
-            raise SourceError(f"the site has no source {safe(backup.source)}", "see: pacs-recover site show")
-        return sources[backup.source].open(backup, scratch)
+        return source_of(site, journals, backup).open(backup, scratch)
 
     return open_backup
+
+
+def source_of(site: Site, journals: Iterable[Path], backup: Backup) -> Source:
+    """The site's source that holds a backup. SourceError."""
+    found = next((source for source in sources_of(site, journals) if source.name == backup.source), None)
+    if found is None:
+        raise SourceError(f"the site has no source {safe(backup.source)}", "see: pacs-recover site show")
+    return found
 
 
 def reals(live: Iterable[LivePath]) -> Mapping[str, Path]:

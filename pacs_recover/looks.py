@@ -10,16 +10,17 @@ from typing import Any
 
 import msgspec
 
-from pacs_recover import catalog, confinement, front, report, site
+from pacs_recover import catalog, confinement, front, report, sets, site
 from pacs_recover.catalog import Catalog
 from pacs_recover.components import Comparison, Look, component, exhaust, read_backup
-from pacs_recover.errors import BadBackup
-from pacs_recover.jobs import live_paths, look_at, opener
+from pacs_recover.errors import BadBackup, SourceError
+from pacs_recover.jobs import live_paths, look_at, opener, source_of
 from pacs_recover.journal import is_written, read
 from pacs_recover.model import Amount, Backup, Fact, FactState, Preview
 from pacs_recover.plan import Plan
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
+from pacs_recover.sources import Archive
 from pacs_recover.state import JOURNAL, State
 from pacs_recover.target.lock import Holder
 from pacs_recover.text import age, both_times, seconds, stamp
@@ -59,11 +60,21 @@ def _previewed(
                 done = exhaust(read_backup(part, backup, raw, into, seeing), stopping, amount)
             seen = part.preview(into, seeing)
         except BadBackup as error:
-            return Preview(
-                (Fact("damaged", f"{error.message} ({error.hint})" if error.hint else error.message, "bad"),)
-            )
+            why = f"{error.message} ({error.hint})" if error.hint else error.message
+            return Preview((*told(of, backup, state), Fact("damaged", why, "bad")))
     read_to_end = Fact("read to its end", f"{done.content:,} bytes unpacked, SHA-256 {done.sha256[:16]}")
-    return msgspec.structs.replace(seen, facts=(read_to_end, *seen.facts))
+    return msgspec.structs.replace(seen, facts=(*told(of, backup, state), read_to_end, *seen.facts))
+
+
+def told(of: Site, backup: Backup, state: State) -> tuple[Fact, ...]:
+    """What a backup's source says of it beyond the listing, where it is one that does."""
+    source = source_of(of, state.journals(), backup)
+    if not isinstance(source, Archive):
+        return ()
+    try:
+        return source.facts(backup)
+    except SourceError as error:
+        return (Fact("bucket", error.message, "warn"),)
 
 
 def compare(of: Site, backup: Backup, state: State) -> Comparison:
@@ -94,7 +105,13 @@ def plan_json(made: Plan) -> dict[str, Any]:
         for step in made.steps
     ]
     backups = [
-        {**catalog.backup_json(c.backup), "sha256": c.sha256, "content_bytes": c.bytes, "manifest": c.manifest}
+        {
+            **catalog.backup_json(c.backup),
+            "sha256": c.sha256,
+            "content_bytes": c.bytes,
+            "manifest": c.manifest,
+            "skew_seconds": sets.skew(c.backup, made.anchor) if made.anchor else None,
+        }
         for c in request.choices
     ]
     return {
@@ -103,9 +120,12 @@ def plan_json(made: Plan) -> dict[str, Any]:
         "components": list(request.components),
         "target": request.host,
         "site": request.site["name"],
+        "anchor": stamp(made.anchor) if made.anchor else None,
         "rto_seconds": request.rto_seconds,
-        "predicted_seconds": None,
-        "predicted_downtime_seconds": None,
+        "predicted_seconds": _rounded(made.predicted_seconds),
+        "predicted_downtime_seconds": _rounded(made.predicted_downtime_seconds),
+        "carry_over": request.carry_over,
+        "carry_over_seconds": _rounded(made.carry_over_seconds),
         "backups": backups,
         "steps": steps,
         "changes": list(made.changes),
@@ -113,6 +133,10 @@ def plan_json(made: Plan) -> dict[str, Any]:
         "questions": [{"title": q.title, "details": q.details} for q in request.questions],
         "findings": [{"label": f.label, "value": f.value, "state": f.state} for f in made.findings],
     }
+
+
+def _rounded(predicted: float | None) -> float | None:
+    return None if predicted is None else round(predicted, 1)
 
 
 def run_summary(run: Path) -> dict[str, Any]:
@@ -185,7 +209,7 @@ def check_site(option: Path | None) -> tuple[list[Any], tuple[Fact, ...]]:
     if problems:
         return problems, ()
     loaded = found.load()
-    from pacs_recover.plan import host_findings
+    from pacs_recover.findings import host_findings
 
     return [], (
         *site.environment_facts(loaded),

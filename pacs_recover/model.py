@@ -11,10 +11,11 @@ from msgspec import Struct
 
 FactState = Literal["ok", "warn", "bad"]
 StepKind = Literal["do", "check", "ask"]
-Phase = Literal["", "down", "up", "soak", "after"]
+Phase = Literal["", "down", "carry", "up", "soak", "after"]
 """What a step means for the clocks: downtime runs from the start of ``down`` to the end of ``up``.
 
-``after`` is what is told once the restored site was proven.
+``carry`` is the part of it that carrying messages over takes; ``after`` is what is told once the restored site was
+proven.
 """
 Activity = Literal["active", "starting", "stopped", "failed", "absent", "unknown"]
 

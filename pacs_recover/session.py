@@ -13,12 +13,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pacs_recover import anchoring, calling, catalog, front, live, looks, report, rolling_back, site
+from pacs_recover import (
+    anchoring,
+    calling,
+    catalog,
+    findings,
+    front,
+    live,
+    looks,
+    pace,
+    report,
+    rolling_back,
+    site,
+    thawing,
+)
 from pacs_recover import plan as plans
 from pacs_recover.audit import Record, checking
 from pacs_recover.audit.checking import Verified
 from pacs_recover.authority import Authority
-from pacs_recover.catalog import Catalog
+from pacs_recover.catalog import Catalog, Partly
 from pacs_recover.components import Comparison
 from pacs_recover.errors import RecoverError, Refused, SourceError, UsageError
 from pacs_recover.front import Following
@@ -32,9 +45,10 @@ from pacs_recover.sources import Source, sources_of
 from pacs_recover.sources.file import FileSource
 from pacs_recover.state import JOURNAL, State, default_place
 from pacs_recover.text import safe
+from pacs_recover.thawing import Offer, Tier
 
-REMEMBERED = 20
-"""Runs that are looked through for how long a step takes here."""
+LONGEST = 600.0
+"""Seconds after which a source is not waited for: nobody has to, as what it gives is shown meanwhile."""
 
 
 class NoSite(UsageError):
@@ -80,9 +94,9 @@ class Session:
         every = sources_of(self.site, self.state.journals())
         return tuple(source for source in every if source.kind != FileSource.kind)
 
-    def read(self, source: Source) -> Catalog:
-        """What one source holds; a fault is in its state."""
-        return catalog.read([source])
+    def read(self, source: Source, partly: Partly | None = None) -> Catalog:
+        """What one source holds, told while it is read; a fault is in its state."""
+        return catalog.read([source], longest=LONGEST, partly=partly)
 
     def status(self, found: Catalog) -> dict[str, Any]:
         """Freshness of these backups, and the services."""
@@ -103,7 +117,7 @@ class Session:
 
     def needs_root(self) -> bool:
         """Whether this user can look but not restore."""
-        return any(fact.label == "rights" for fact in plans.host_findings(self.site, ()))
+        return any(fact.label == "rights" for fact in findings.host_findings(self.site, ()))
 
     def preview(self, backup: Backup, stopping: Callable[[], bool], amount: Callable[[Amount], None]) -> Preview:
         """Read a backup to its end and say what it is. SourceError; Interrupted where it was told to stop."""
@@ -113,9 +127,17 @@ class Session:
         """What restoring a backup would change. BadBackup, SourceError."""
         return looks.compare(self.site, backup, self.state)
 
-    def plan(self, backups: Sequence[Backup]) -> Plan:
+    def thaw_offer(self, backup: Backup) -> Offer:
+        """What having an archived backup made readable would take. UsageError, SourceError."""
+        return thawing.look(self.site, backup, self.state)
+
+    def thaw(self, backup: Backup, tier: Tier) -> Offer:
+        """Ask for it, which costs. Refused, UsageError, SourceError."""
+        return thawing.ask(self.site, backup, self.state, self.authority, tier)
+
+    def plan(self, backups: Sequence[Backup], *, carry_over: bool = False) -> Plan:
         """Read these backups, judge them, compare them with what lives; the plan is kept so that it can be armed."""
-        made = plans.make(self.site, backups, self.state)
+        made = plans.make(self.site, backups, self.state, carry_over=carry_over)
         if not self.read_only and not made.refusals:
             plans.save(made, self.state, self.authority)
         return made
@@ -200,15 +222,7 @@ class Session:
 
     def pace(self) -> dict[str, float]:
         """How many seconds each step took here when it last went well, by its title."""
-        found: dict[str, float] = {}
-        for run in reversed(self.state.runs()[:REMEMBERED]):
-            try:
-                told = looks.report_of(run)
-            except RecoverError:
-                continue
-            if told.outcome == "restored":
-                found |= {step.title: step.seconds for step in told.steps if step.seconds is not None}
-        return found
+        return pace.of(self.state, self.site.name)
 
     def line(self, *words: str) -> str:
         """The command line that does the same."""

@@ -14,6 +14,8 @@ UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 def safe(text: object, limit: int = 200) -> str:
     """Outside text with control, format and bidirectional characters escaped, cut to ``limit`` characters."""
     head = str(text)[: limit + 1]
+    if head.isascii() and head.isprintable():  # nearly all, of a hundred thousand names
+        return head if len(head) <= limit else head[:limit] + "…"
     escaped = "".join(_escape(char) if unicodedata.category(char) in UNSAFE else char for char in head)
     return escaped if len(head) <= limit else escaped[:limit] + "…"
 

@@ -25,11 +25,11 @@ from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Failed, Planned, Request, Resumed
 from pacs_recover.jobs import open_job, site_of
 from pacs_recover.journal import Journal, boot_id, read
+from pacs_recover.marking import holder, lock_paths, mark, refuse_newer, refuse_unfinished, settle
 from pacs_recover.model import Step
-from pacs_recover.runs import is_finished, last_end
-from pacs_recover.state import JOURNAL, State
-from pacs_recover.target.host import live_trees
-from pacs_recover.target.lock import RUN, Holder, Mark, SiteLock, holder_now
+from pacs_recover.runs import last_end
+from pacs_recover.state import JOURNAL, State, discard_scratch
+from pacs_recover.target.lock import SiteLock
 
 Purpose = Literal["restore", "resume", "rollback"]
 REQUEST = "request.json"
@@ -225,64 +225,11 @@ def _reply(asked: Asked, run: Path, request: Request, journal: Journal) -> bool:
 
 def refused(journal: Journal, error: Exception) -> int:
     """End a run that may not even begin."""
+    discard_scratch(journal.path.parent)
     message, hint, code = engine.told(error)
     journal.write(Failed, title="Begin", evidence=message, hint=hint, exit_code=code)
     journal.write(Ended, outcome="failed_untouched", exit_code=code, evidence=message)
     return code
-
-
-def settle(lock: SiteLock, journal: Journal, request: Request, run: Path) -> None:
-    """Say beside the live paths how the run ended: one that changed nothing leaves the mark of the one before it."""
-    ended = last_end(journal.events)
-    if ended is None or ended.outcome == "rollback_incomplete":
-        return
-    said = next(iter(lock.said()), None)
-    if engine.changed(journal.events):
-        lock.mark(mark(request, run, None, finished=True))
-    elif said and said.previous:
-        lock.mark(said.previous)
-    else:
-        lock.clear()
-
-
-def mark(request: Request, run: Path, previous: Mark | None, *, finished: bool = False) -> Mark:
-    """What the lock files say of this run."""
-    return Mark(
-        run=run.name,
-        journal=str(run / JOURNAL),
-        finished=finished,
-        operator=request.operator,
-        pid=os.getpid(),
-        previous=previous,
-    )
-
-
-def refuse_unfinished(lock: SiteLock, run: str) -> Mark | None:
-    """The mark of the last changing run. Refused where that has not ended."""
-    said = next(iter(lock.said()), None)
-    if said is None or said.run == run or said.finished or is_finished(Path(said.journal)):
-        return said
-    missing = "" if Path(said.journal).exists() else f" (its journal {said.journal} is missing)"
-    state = Path(said.journal).parent.parent.parent
-    raise Refused(
-        f"run {said.run} of {said.operator} has not ended{missing}",
-        f"end it first: pacs-recover --state {state} rollback {said.run} (or resume, or close --why)",
-    )
-
-
-def refuse_newer(lock: SiteLock, run: str) -> None:
-    """Only the newest changing run can be taken up: an older one's originals are no longer what is live. Refused."""
-    for said in lock.said():
-        refuse_mark(said, run)
-
-
-def refuse_mark(said: Mark, run: str) -> None:
-    """Refused where this mark is another run's."""
-    if said.run != run:
-        raise Refused(
-            f"run {said.run} changed this site after {run}",
-            f"restore what {run} set aside instead: pacs-recover catalog --source aside",
-        )
 
 
 def is_done(events: list[AnyEvent]) -> bool:
@@ -303,17 +250,6 @@ def refuse_resume(events: list[AnyEvent], steps: tuple[Step, ...]) -> None:
         raise Refused(made, "roll it back: pacs-recover rollback")
     if planned.steps != engine.lines(steps):
         raise Refused("its checklist is not the one it began with", "roll it back: pacs-recover rollback")
-
-
-def holder(run: Path, operator: str) -> Holder:
-    """This worker, as the lock names it."""
-    return holder_now(f"{RUN}{run.name}", operator)
-
-
-def lock_paths(request: Request) -> dict[str, tuple[Path, ...]]:
-    """Every live path of the site and the directories that belong to the service."""
-    live = {path.component: Path(path.real) for path in request.live}
-    return {"reals": tuple(live.values()), "live_trees": live_trees(live)}
 
 
 def sibling_journals(run: Path) -> list[Path]:

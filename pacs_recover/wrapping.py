@@ -30,7 +30,7 @@ def clean(text: str) -> str:
 
 def columns(text: str) -> int:
     """The columns that a terminal gives it: two for a wide character, none for a combining one."""
-    return sum(_width(char) for char in text)
+    return len(text) if text.isascii() else sum(_width(char) for char in text)
 
 
 def _width(char: str) -> int:

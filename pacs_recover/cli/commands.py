@@ -67,7 +67,7 @@ def cli(
 
 
 def _add_commands() -> None:
-    from pacs_recover.cli import audit, demo, locks, looking, restoring, runs
+    from pacs_recover.cli import audit, demo, locks, looking, restoring, runs, thaw
 
     for command in (
         demo.demo,
@@ -76,6 +76,7 @@ def _add_commands() -> None:
         looking.preview,
         looking.diff,
         looking.extract,
+        thaw.thaw,
         looking.status,
         audit.audit_group,
         locks.lock_group,

@@ -21,6 +21,7 @@ from pacs_recover.errors import RecoverError
 from pacs_recover.site import Site
 from pacs_recover.sources import sources_of
 from pacs_recover.state import State, default_place
+from pacs_recover.text import count, safe
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -59,7 +60,8 @@ class Context:
 
     def catalog(self, component: str | None = None, source: str | None = None) -> Catalog:
         """Every backup that can be seen now."""
-        return catalog.read(sources_of(self.site, self.state.journals()), component, source)
+        told = _say_progress if sys.stderr.isatty() else None
+        return catalog.read(sources_of(self.site, self.state.journals()), component, source, partly=told)
 
     def must_write(self, what: str) -> None:
         """Refused where the operator said that nothing may be changed."""
@@ -71,6 +73,11 @@ class Context:
         doing = command.command_path.removeprefix("pacs-recover ") if command else ""
         known = vars(self).get("site")
         front.note_refusal(self.state, problem, doing, known.name if known else "")
+
+
+def _say_progress(so_far: Catalog) -> None:
+    reading = [safe(state.name) for state in so_far.sources if not state.ok]
+    output.say(f"… {count(len(so_far.backups), 'backup')} so far; still reading {', '.join(reading) or 'on'}")
 
 
 def program_for(run: Path) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pacs_recover import holding, looks
+from pacs_recover import cli, holding, looks
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, json_option, leave
 from pacs_recover.errors import Busy
@@ -53,4 +53,4 @@ def lock_exec(context: Context, wait: float | None, skip: bool, command: tuple[s
             raise
         output.say(f"skipped: {problem.message}")
         leave(0)
-    holding.become(command, held, context.state, context.site)
+    holding.become(command, held, context.state, context.site, cli.umask)

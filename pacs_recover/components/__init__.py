@@ -13,7 +13,7 @@ from pacs_recover.events import Choice, Question
 from pacs_recover.formats import archive, openssl_enc
 from pacs_recover.formats.streams import Hashing, Reader
 from pacs_recover.formats.wrapping import unwrap
-from pacs_recover.model import Amount, Backup, Preview, Service, Step, Work
+from pacs_recover.model import Amount, Backup, Fact, Preview, Service, Step, Work
 from pacs_recover.site import Site
 from pacs_recover.target import places, trees
 from pacs_recover.target.host import Target
@@ -35,6 +35,8 @@ class Look:
     """The live paths by component, links resolved."""
     restored: Mapping[str, Path] = field(default_factory=dict)
     """What is restored together, unpacked, by component; empty while each is looked at alone."""
+    carry_over: bool = False
+    """Whether messages that only the live queue has are kept."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,10 @@ class Comparison:
     """Lines of a difference, secrets masked."""
     replay: Mapping[str, Any] | None = None
     """The queue's numbers for the plan (``formats.replay.NUMBERS``); each None where it is unknown."""
+    findings: tuple[Fact, ...] = ()
+    """What has to be known of it beside that; a ``bad`` one forbids the restore."""
+    carry_over_seconds: float | None = None
+    """How much longer the service is down because messages are carried over."""
 
 
 def read_backup(

@@ -187,6 +187,12 @@ def moment(text: object) -> datetime | None:
         return None
 
 
+def tables_of(database: sqlite3.Connection, schema: str) -> list[str]:
+    """Which of the service's two tables a database has; a queue that never had a dead letter may lack theirs."""
+    question = f"SELECT name FROM {schema}.sqlite_master WHERE type = 'table' AND name IN (?, ?)"  # noqa: S608
+    return [str(row[0]) for row in database.execute(question, (QUEUE, DEAD_LETTERS))]
+
+
 def _columns(database: sqlite3.Connection, table: str) -> dict[str, bool]:
     """The columns of a table, and whether each is its key alone."""
     found = list(database.execute(f"PRAGMA table_info({sqlite.quoted(table)})"))

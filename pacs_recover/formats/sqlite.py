@@ -119,7 +119,7 @@ def integrity(path: Path) -> str:
     """
     with reading(path) as database:
         findings = [str(row[0]) for row in database.execute("PRAGMA integrity_check")]
-        pages, size = _number(database, "PRAGMA page_count"), _number(database, "PRAGMA page_size")
+        pages, size = number(database, "PRAGMA page_count"), number(database, "PRAGMA page_size")
     if findings != ["ok"]:
         first = (
             safe(findings[0].strip().removeprefix("*** in database main ***").strip(), 120) if findings else "nothing"
@@ -141,7 +141,7 @@ def names(database: sqlite3.Connection, kind: str) -> tuple[str, ...]:
 
 def rows(database: sqlite3.Connection, table: str) -> int:
     """How many rows a table has."""
-    return _number(database, f"SELECT count(*) FROM {quoted(table)}")  # noqa: S608
+    return number(database, f"SELECT count(*) FROM {quoted(table)}")  # noqa: S608
 
 
 def quoted(name: str) -> str:
@@ -228,12 +228,13 @@ def holds_something(path: Path, suffix: str) -> bool:
 
 def _must_compute_nothing(database: sqlite3.Connection, path: Path) -> None:
     for question in (FOREIGN_ROWS, MISNAMED_TABLES, COMPUTED):
-        if _number(database, question):
+        if number(database, question):
             raise BadBackup(
                 f"{safe(path.name)} has virtual tables, computed columns or computed indexes: PACS Bridge makes none",
                 "find out where this file comes from before anything else",
             )
 
 
-def _number(database: sqlite3.Connection, question: str) -> int:
+def number(database: sqlite3.Connection, question: str) -> int:
+    """The one number that a question has for an answer."""
     return int(database.execute(question).fetchone()[0])

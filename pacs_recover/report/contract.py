@@ -124,6 +124,8 @@ class Report(Struct, frozen=True, kw_only=True):
     outage_seconds: float | None
     """From ``since`` to answering; None where no ``since`` was given or nothing stayed recovered."""
     outage_rto_met: bool | None
+    carry_over_seconds: float | None
+    """How much of the downtime carrying messages over took; None where none were."""
     plan_id: str
     program: str
     exit_code: int | None

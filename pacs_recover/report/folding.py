@@ -76,6 +76,7 @@ def _report(
         since=request.since,
         outage_seconds=_rounded(outage),
         outage_rto_met=None if outage is None else _met(outcome, outage, rto),
+        carry_over_seconds=_rounded(_carrying(found.values())),
         plan_id=request.plan_id,
         program=planned.program if planned else "",
         exit_code=end.exit_code if end else None,
@@ -88,6 +89,11 @@ def _report(
         findings=tuple(_findings(request)),
         damage=damage,
     )
+
+
+def _carrying(rows: Iterable[steps.Row]) -> float | None:
+    took = [row.seconds for row in rows if row.line.phase == "carry" and row.seconds is not None]
+    return sum(took) if took else None
 
 
 def _unknown(run: str) -> Request:

@@ -207,7 +207,12 @@ def _times(report: Report) -> Iterator[tuple[str, str]]:
     if report.outage_seconds is not None:
         yield "Outage to answering", seconds(report.outage_seconds) + _from_outage(report.outage_rto_met)
     least = "at least " if report.outcome == "unfinished" and report.downtime_seconds else ""
-    yield "Downtime", least + seconds(report.downtime_seconds) if report.downtime_seconds else "none"
+    carrying = (
+        ""
+        if report.carry_over_seconds is None
+        else f", {seconds(report.carry_over_seconds)} of it carrying messages over"
+    )
+    yield "Downtime", least + seconds(report.downtime_seconds) + carrying if report.downtime_seconds else "none"
     yield "Soak", seconds(report.soak_seconds) if report.soak_seconds else "none"
     yield "Waited for people", seconds(report.human_wait_seconds) if report.human_wait_seconds else "none"
     yield "Total", seconds(report.total_seconds)

@@ -63,16 +63,18 @@ class Background:
             result = work(task)
         except RecoverError as error:
             self.refused(task.name, error)
-            self._tell(task, failed, error)
+            self.tell(task, failed, error)
         except OSError as error:
             where = f": {error.filename}" if error.filename else ""
-            self._tell(task, failed, RecoverError(f"{error.strerror or error}{where}", ""))
+            self.tell(task, failed, RecoverError(f"{error.strerror or error}{where}", ""))
         except Exception as error:  # a fault of ours is told in words; its traceback goes to the log
-            self._tell(task, failed, self.unexpected(error))
+            self.tell(task, failed, self.unexpected(error))
         else:
-            self._tell(task, done, result)
+            self.tell(task, done, result)
 
-    def _tell(self, task: Task, function: Callable[[Any], None], value: Any) -> None:
+    def tell(self, task: Task, function: Callable[[Any], None], value: Any) -> None:
+        """Call this on the console's thread, unless the task was stopped by then."""
+
         def tell() -> None:
             if not task.stopped:
                 function(value)

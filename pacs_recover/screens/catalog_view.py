@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import lru_cache
 
+from pacs_recover.catalog import mark
 from pacs_recover.model import Backup, Fact, Preview
 from pacs_recover.screens.ages import minute, short_age
 from pacs_recover.screens.gathered import Gathered
@@ -27,7 +29,7 @@ def row(backup: Backup, now: datetime, width: int, chosen: bool) -> Line:
     text = cells(
         *_columns(backup.component, minute(backup.taken_at), age, short_size(backup.size), note, backup.source, width)
     )
-    return Line(text, "warn" if backup.findings or not backup.readable else "", "● " if chosen else "  ")
+    return Line(text, "warn" if is_odd(backup) or not backup.readable else "", "● " if chosen else "  ")
 
 
 def _columns(
@@ -40,13 +42,18 @@ def _columns(
 
 def notes(backup: Backup) -> str:
     """The one thing to know of an entry before it is opened."""
-    if not backup.readable:
-        return "UNREAD"
-    if backup.findings:
+    if word := mark(backup):
+        return word
+    if is_odd(backup):
         return "ODD"
     if backup.source == "aside":
         return "aside"
     return "enc" if backup.encrypted else ""
+
+
+def is_odd(backup: Backup) -> bool:
+    """Whether something about its name, its time or its state is not as it should be."""
+    return any(fact.state != "ok" for fact in backup.findings)
 
 
 def short_size(amount: int | None) -> str:
@@ -60,16 +67,18 @@ def short_size(amount: int | None) -> str:
 
 
 def matching(backups: Sequence[Backup], words: str) -> list[Backup]:
-    """The backups in whose id, time and source every word is found."""
+    """The backups in whose id, time, source and findings every word is found."""
     wanted = words.lower().split()
     if not wanted:
         return list(backups)
     return [backup for backup in backups if all(word in _searched(backup) for word in wanted)]
 
 
+@lru_cache(1 << 17)
 def _searched(backup: Backup) -> str:
-    flags = ("encrypted " if backup.encrypted else "") + ("odd" if backup.findings else "")
-    return f"{backup.id} {minute(backup.taken_at)} {backup.key} {flags}".lower()
+    flags = ("encrypted " if backup.encrypted else "") + ("odd " if is_odd(backup) else "") + mark(backup)
+    said = " ".join(fact.value for fact in backup.findings)
+    return f"{backup.id} {minute(backup.taken_at)} {backup.key} {flags} {said}".lower()
 
 
 def summary(gathered: Gathered, shown: int, words: str) -> list[Line]:

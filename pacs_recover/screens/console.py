@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -196,11 +197,19 @@ class Console(App[int], inherit_bindings=False):
             self.gathered.add(source.name, part)
             self._tell_gathered()
 
+        def grown(part: Catalog) -> None:
+            self.gathered.grow(source.name, part)
+            self._tell_gathered()
+
+        def work(task: Task) -> Catalog:
+            told = partial(self.background.tell, task, grown)
+            return self.session.read(source, told)
+
         def failed(error: RecoverError) -> None:
             self.gathered.fail(source.name, source.kind, error.message, error.hint)
             self._tell_gathered()
 
-        self.background.start(f"source {source.name}", lambda _: self.session.read(source), done, failed)
+        self.background.start(f"source {source.name}", work, done, failed)
 
     def _tell_gathered(self) -> None:
         for screen in self.screen_stack:
@@ -240,6 +249,12 @@ class Console(App[int], inherit_bindings=False):
         from pacs_recover.screens.choose import ChoosePage
 
         self.push_screen(ChoosePage(names, backups or {}))
+
+    def show_thaw(self, backup: Backup) -> None:
+        """What having an archived backup made readable would take."""
+        from pacs_recover.screens.thaw import ThawPage
+
+        self.push_screen(ThawPage(backup))
 
     def show_plan(self, backups: Iterable[Backup]) -> None:
         """Make and show a plan."""

@@ -131,8 +131,15 @@ def sources(gathered: Gathered) -> list[Line]:
     lines: list[Line] = []
     for state in gathered.catalog.sources:
         lines += source_lines(state, len(gathered.parts[state.name].backups) if state.name in gathered.parts else 0)
-    lines += [Line(f"{safe(name)}: reading…", "", "  … ") for name in sorted(gathered.waiting - gathered.parts.keys())]
+    told = {state.name for state in gathered.catalog.sources}
+    lines += [
+        Line(f"{safe(name)}: reading…{_so_far(name, gathered)}", "", "  … ") for name in sorted(gathered.waiting - told)
+    ]
     return lines
+
+
+def _so_far(name: str, gathered: Gathered) -> str:
+    return f" {count(len(gathered.parts[name].backups), 'backup')} so far" if name in gathered.parts else ""
 
 
 def source_lines(state: SourceState, backups: int) -> Iterable[Line]:

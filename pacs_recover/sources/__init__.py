@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 from msgspec import Struct
 
-from pacs_recover.model import Backup
+from pacs_recover.authority import Authority
+from pacs_recover.model import Backup, Fact
 from pacs_recover.site.model import GitConfig, LitestreamConfig, LocalConfig, S3Config, SourceConfig
 
 if TYPE_CHECKING:
     from pacs_recover.site import Site
     from pacs_recover.sources.litestream_store import Store
+    from pacs_recover.sources.s3.archive import Thaw, Tier
 
 
 class Problem(Struct, frozen=True):
@@ -47,6 +49,26 @@ class Source(Protocol):
         """The bytes of a backup as stored, in their order; what must be assembled first goes into ``scratch``.
 
         Raises SourceError, here and by later reads.
+        """
+        ...
+
+
+@runtime_checkable
+class Archive(Protocol):
+    """A source that knows more of a backup than its listing tells, and where it may have to be thawed to be read."""
+
+    def facts(self, backup: Backup) -> tuple[Fact, ...]:
+        """What it says of this one backup. SourceError."""
+        ...
+
+    def state_of(self, backup: Backup) -> Thaw:
+        """Whether it can be read now. SourceError."""
+        ...
+
+    def thaw(self, backup: Backup, authority: Authority, tier: Tier, days: int) -> Thaw:
+        """Have it made readable for some days: the one request to a source that changes anything, and it costs.
+
+        Raises Refused, SourceError, UsageError.
         """
         ...
 

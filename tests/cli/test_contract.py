@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -179,7 +180,7 @@ def test_both_ways_to_call_it_say_the_same_and_name_every_command() -> None:
     assert said(sys.executable, "-m", "pacs_recover", "--help") == text
     for name in (
         "demo", "site", "catalog", "preview", "diff", "extract", "plan", "restore", "runs", "attach", "resume",
-        "rollback", "close", "report", "status",
+        "rollback", "close", "report", "status", "thaw",
     ):  # fmt: skip
         assert f"\n  {name} " in text
 
@@ -269,3 +270,18 @@ def test_alone_without_a_terminal_it_names_the_commands_instead_of_the_console(s
     done = shell(code=5)
     assert "terminal" in done.err
     assert "restore" in done.err
+
+
+def test_what_is_written_is_private_whatever_the_umask(shell: Shell, small: SmallSite, tmp_path: Path) -> None:
+    plan = shell("plan", "full", "--json", code=0, umask=0).json["plan_id"]
+    run = shell("restore", "--yes", "--plan", plan, "--json", code=0, umask=0).lines[0]["run"]
+    shell("rollback", run, code=5, umask=0)
+    shell("extract", small.demo.good["certs"], str(tmp_path / "out"), code=0, umask=0)
+    shell("report", run, "--format", "html", code=0, umask=0)
+    shell("site", "init", str(tmp_path / "site.yaml"), code=0, umask=0)
+    ours = [*(small.root / "state").rglob("*"), *small.live.rglob(".pacs_recover/*"), tmp_path / "site.yaml"]
+    assert len(ours) > 10
+    for path in (*ours, tmp_path / "out"):
+        assert stat.S_IMODE(path.lstat().st_mode) & 0o077 == 0, path
+    umask = shell("lock", "exec", "--", "sh", "-c", "umask", code=0, umask=0o027).out
+    assert umask.strip() == "0027"

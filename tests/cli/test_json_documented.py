@@ -91,7 +91,9 @@ def test_documents_that_look(shell: Shell, small: SmallSite) -> None:
     for backup in backups:
         check(shell("preview", backup, "--json").json, "Preview")
     check(shell("diff", small.demo.good["queue"], "--json").json, "Diff")
+    check(shell("catalog", "--sets", "--json").json, "Sets")
     check(shell("plan", "full", "--json").json, "Plan")
+    check(shell("plan", "full", "--carry-over", "--json").json, "Plan")
     check(shell("plan", "config", "--json").json, "Plan")
     check(shell("status", "--json").json, "Status")
     check(shell("site", "check", "--json").json, "Check")

@@ -23,6 +23,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from pacs_recover.audit import checking
+from pacs_recover.catalog import find
 from pacs_recover.cli.commands import cli
 from pacs_recover.errors import Refused
 from pacs_recover.events import Asked
@@ -30,6 +31,7 @@ from pacs_recover.front import Following
 from pacs_recover.model import Backup
 from pacs_recover.screens.console import Console
 from pacs_recover.screens.page import Page
+from pacs_recover.screens.thaw import ThawPage
 from pacs_recover.session import Session
 from pacs_recover.site import load
 from tests.cli.shell import COMMAND, Done, Gate, Shell, kill_worker, until
@@ -75,9 +77,10 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "site init": (("OUT/site.yaml",), ()),
     "site show": ((),),
     "status": ((), ("--json",)),
+    "thaw": (("COLD", "--yes"),),
 }
 """Every command with words that would do something, were they allowed to."""
-REFUSED = {"close", "demo", "extract", "lock exec", "restore", "resume", "rollback"}
+REFUSED = {"close", "demo", "extract", "lock exec", "restore", "resume", "rollback", "thaw"}
 
 
 def commands(group: click.Group, before: str = "") -> Iterator[str]:
@@ -103,6 +106,7 @@ def site(small: SmallSite, bucket: Bucket) -> SmallSite:
     """With a bucket among its sources, a plan that could be armed, and a run that was cut."""
     content = Path(small.find(small.demo.good["config"]).key).read_bytes()
     bucket.put("config/config_20260101_020000.tar.gz", content)
+    bucket.put("config/config_20260102_020000.tar.gz", content, StorageClass="GLACIER")
     gate = Gate(small)
     shell = gate.shell
     going = shell.start("restore", "--yes", "--plan", shell.plan("config"), "--json")
@@ -158,6 +162,7 @@ def test_no_command_changes_anything(site: SmallSite, bucket: Bucket, tmp_path: 
         "CONFIG": site.demo.good["config"],
         "CERTS": site.demo.good["certs"],
         "QUEUE": site.demo.good["queue"],
+        "COLD": "config/20260102_020000@s3",
         "BUCKET": "config/20260101_020000@s3",
     }
     before, stored, calls = snapshot(site), bucket.state(), site.calls()
@@ -179,7 +184,7 @@ def test_no_command_changes_anything(site: SmallSite, bucket: Bucket, tmp_path: 
     assert refused == {*REFUSED, "attach", "site init"}
 
 
-def pages(session: Session, backup: Backup, cut: Path) -> dict[str, Callable[[Console], Page]]:
+def pages(backup: Backup, cold: Backup, cut: Path) -> dict[str, Callable[[Console], Page]]:
     """A screen of every kind."""
     from pacs_recover.screens import (
         audit,
@@ -193,6 +198,7 @@ def pages(session: Session, backup: Backup, cut: Path) -> dict[str, Callable[[Co
         report,
         run,
         runs,
+        thaw,
         undo,
         welcome,
     )
@@ -210,6 +216,7 @@ def pages(session: Session, backup: Backup, cut: Path) -> dict[str, Callable[[Co
         "UndoPage": lambda _: undo.UndoPage(cut, "rollback"),
         "HelpPage": lambda console: help.HelpPage(console.page),
         "CommandsPage": lambda console: commands.CommandsPage(console.page),
+        "ThawPage": lambda _: thaw.ThawPage(cold),
         "WelcomePage": lambda _: welcome.WelcomePage(Refused("no site", "")),
     }
 
@@ -259,7 +266,8 @@ async def tried(pilot: Pilot[Any], page: Page, action: str) -> None:
     await idle(pilot)
     here = app.screen
     for box in here.query(Input) if hasattr(here, "on_input_submitted") else ():
-        here.on_input_submitted(Input.Submitted(box, app.session.site.name))  # type: ignore[attr-defined]
+        typed = "standard" if isinstance(here, ThawPage) else app.session.site.name  # type: ignore[attr-defined]
+        here.on_input_submitted(Input.Submitted(box, typed))  # type: ignore[attr-defined]
         await idle(pilot)
         break
     app.show_overview()  # type: ignore[attr-defined]
@@ -273,7 +281,8 @@ def test_no_action_of_the_console_changes_anything(site: SmallSite, bucket: Buck
     session = Session(load(site.root / "with-bucket.yaml"), site.state, read_only=True)
     backup = site.find(site.demo.good["config"])
     (cut,) = site.state.runs()
-    made = pages(session, backup, cut)
+    cold = find(session.read(next(one for one in session.sources() if one.kind == "s3")), "config/20260102_020000@s3")
+    made = pages(backup, cold, cut)
     assert set(kinds(Page)) == set(made)
     before, stored, calls = snapshot(site), bucket.state(), site.calls()
     journal, answers = (cut / "journal.jsonl").read_bytes(), list((cut / "answers").iterdir())
@@ -300,7 +309,7 @@ def test_no_action_of_the_console_changes_anything(site: SmallSite, bucket: Buck
     assert {path.name for path in (site.root / "state").iterdir()} <= {"audit", "runs", "plans", "console.log"}
     assert not list((site.root / "state/plans").iterdir())
     refused = {record.object for record in checking.records(site.state.audit.home) if record.what == "refusal"}
-    assert refused == {f"console: {what}" for what in ("answer", "take over", "close", "arm")}
+    assert refused == {f"console: {what}" for what in ("answer", "take over", "close", "arm", "thaw")}
 
 
 CONFINED = """

@@ -40,6 +40,7 @@ start)
 stop)
     [ -e "$root/refuse-stop" ] && exit 0
     echo stopped >>"$root/calls"
+    [ -x "$root/on-stop" ] && "$root/on-stop"
     rm -f "$root/running"
     exit 0 ;;
 status)
@@ -108,11 +109,15 @@ class SmallSite:
         path = self.control / "calls"
         return path.read_text().split() if path.exists() else []
 
-    def on_start(self, code: str) -> None:
+    def on_start(self, code: str, when: str = "on-start") -> None:
         """A shell script that the service runs when it starts."""
-        script = self.control / "on-start"
+        script = self.control / when
         script.write_text("#!/bin/sh\n" + code)
         script.chmod(0o755)
+
+    def on_stop(self, code: str) -> None:
+        """A shell script that the service runs when it stops."""
+        self.on_start(code, "on-stop")
 
     def context(self) -> Context:
         """As a command sees it."""
@@ -128,10 +133,11 @@ class SmallSite:
         """The loaded site."""
         return self.context().site
 
-    def plan(self, *ids: str, words: Sequence[str] = ()) -> Plan:
+    def plan(self, *ids: str, words: Sequence[str] = (), carry_over: bool = False) -> Plan:
         """A plan for these backups."""
         context = self.context()
-        return plans.make(context.site, select(context.catalog(), words, ids), context.state)
+        chosen = select(context.catalog(), words, ids)
+        return plans.make(context.site, chosen, context.state, carry_over=carry_over)
 
     def find(self, text: str) -> Backup:
         """A backup by its id."""

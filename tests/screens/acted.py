@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pacs_recover import pace
 from pacs_recover import report as reports
 from pacs_recover.audit import Claimed, Record, Who
 from pacs_recover.audit.checking import Verified
 from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog, SourceState
 from pacs_recover.components import Comparison
-from pacs_recover.errors import BadBackup, RecoverError
+from pacs_recover.errors import BadBackup, RecoverError, SourceError
 from pacs_recover.events import Answered, AnyEvent, Asked, Choice, Ended, Question, Request, StepLine
 from pacs_recover.front import Following
 from pacs_recover.model import Amount, Backup, Fact, Preview
@@ -22,7 +23,9 @@ from pacs_recover.plan import Plan
 from pacs_recover.report import Report
 from pacs_recover.session import OpenRun, Session, must_be_name
 from pacs_recover.site import Site
+from pacs_recover.sources.s3.archive import Thaw
 from pacs_recover.state import State
+from pacs_recover.thawing import Offer, Tier
 from tests.report.story import STEPS
 
 NOW = datetime(2026, 11, 23, 3, 4, 5, tzinfo=UTC)
@@ -54,6 +57,24 @@ BACKUPS = (
     backup("certs", 0.1, "tar.enc", 20_500),
     backup("queue", 30, "tar", 2_700_000, source="aside"),
     backup("logs", 47, "gz", 451),
+)
+COLD = Fact("archived", "GLACIER: can be read after a thaw, 3 to 5 hours (Standard)", "warn")
+KEPT = "2026-11-22T08:00:00Z; the bucket still keeps this version"
+BUCKET = (
+    backup("queue", 3, "db.gz", source="s3", storage_class="STANDARD"),
+    backup("queue", 4, "db.gz", source="s3", storage_class="GLACIER", readable=False, findings=(COLD,)),
+    backup(
+        "queue",
+        5,
+        "db.gz",
+        source="s3",
+        storage_class="GLACIER",
+        readable=False,
+        findings=(Fact("thawing", "soon", "warn"),),
+    ),
+    backup("config", 28, "tar.gz", source="s3", current=False, findings=(Fact("deleted", KEPT, "warn"),)),
+    backup("config", 29, "tar.gz", source="s3", current=False, findings=(Fact("overwritten", KEPT, "warn"),)),
+    backup("config", 30, "tar", source="git", findings=(Fact("author", "Op Erator"), Fact("subject", "Other port"))),
 )
 SEEN = Preview(
     (
@@ -99,9 +120,11 @@ PLAN_STEPS = (
 PACE = {step.title: 2.0 for step in (*PLAN_STEPS, *STEPS)}
 
 
-def plan(backups: Sequence[Backup], *findings: Fact) -> Plan:
+def plan(backups: Sequence[Backup], *findings: Fact, carry_over: bool = False) -> Plan:
     """What restoring them would do."""
     question = Question("The replay risk is accepted", "84 messages would be sent again; 88 would be lost")
+    replay = {"resent": 84, "dead_lettered": 0, "lost_since": 0 if carry_over else 88, "carried": 88 * carry_over}
+    tried = Fact("carry-over", "86 messages and 2 dead letters only in the old queue; adds about 0.3 s of downtime")
     request = Request(
         run="",
         plan_id="4f2a77b1",
@@ -113,6 +136,7 @@ def plan(backups: Sequence[Backup], *findings: Fact) -> Plan:
         rto_seconds=900.0,
         operator="anna",
         host="pacs1",
+        carry_over=carry_over,
     )
     return Plan(
         plan_id="4f2a77b1",
@@ -120,9 +144,11 @@ def plan(backups: Sequence[Backup], *findings: Fact) -> Plan:
         request=request,
         steps=PLAN_STEPS,
         changes=("queue: 84 messages would be sent again; 88 messages that arrived since would be lost",),
-        replay={"resent": 84, "dead_lettered": 0, "lost_since": 88},
+        replay=replay,
         previews={"queue": SEEN},
-        findings=findings,
+        findings=(*findings, *((tried,) if carry_over else ())),
+        predicted_seconds=pace.predicted(PLAN_STEPS, PACE),
+        predicted_downtime_seconds=pace.predicted_downtime(PLAN_STEPS, PACE),
     )
 
 
@@ -219,6 +245,7 @@ class Acted(Session):
         self.story: Told | None = None
         self.told: Report | None = None
         self.past: list[dict[str, Any]] = []
+        self.thawed: list[str] = []
 
     @property
     def host(self) -> str:
@@ -233,7 +260,7 @@ class Acted(Session):
         """The places."""
         return tuple(self.places)
 
-    def read(self, source: Any) -> Catalog:
+    def read(self, source: Any, partly: Any = None) -> Catalog:
         """What one holds."""
         if source.hangs:
             source.hangs.wait(20)
@@ -277,6 +304,8 @@ class Acted(Session):
             if stopping():
                 self.stopped.append(backup.id)
                 raise RecoverError("stopped")
+        if not backup.readable:
+            raise SourceError("it is archived and not thawed", f"pacs-recover thaw {backup.id}")
         if backup == BACKUPS[1]:
             return Preview((Fact("damaged", "The gzip layer is damaged: incorrect checksum", "bad"),))
         return KEYS if backup.component == "certs" else SEEN
@@ -285,11 +314,21 @@ class Acted(Session):
         """Some changes."""
         return Comparison(("config: config.yaml changes",), diff=("@@ -1,2 +1,2 @@", "-port: 2575", "+port: 2576"))
 
-    def plan(self, backups: Sequence[Backup]) -> Plan:
+    def thaw_offer(self, backup: Backup) -> Offer:
+        """Of a cold one."""
+        return Offer(backup, Thaw("archived", "GLACIER", "GLACIER: 3 to 5 hours after a thaw (tier Standard)"), 900.0)
+
+    def thaw(self, backup: Backup, tier: Tier) -> Offer:
+        """In words."""
+        self.must_write("a thaw")
+        self.thawed.append(f"{backup.id} {tier}")
+        return Offer(backup, Thaw("thawing", "GLACIER", "GLACIER, thawing: 3 to 5 hours (tier Standard)"), 900.0)
+
+    def plan(self, backups: Sequence[Backup], *, carry_over: bool = False) -> Plan:
         """The fixed one."""
         if self.bad_plan:
             raise self.bad_plan
-        return plan(backups, *self.findings)
+        return plan(backups, *self.findings, carry_over=carry_over)
 
     def arm(self, plan: Plan, typed: str) -> Following:
         """Arms it, in words."""
@@ -343,6 +382,13 @@ class Acted(Session):
     def pace(self) -> dict[str, float]:
         """Two seconds a step."""
         return PACE
+
+
+def bucket(*, read_only: bool = False) -> Acted:
+    """A session whose backups lie in a bucket and in Git."""
+    session = Acted(read_only=read_only)
+    session.places = [Place(name, name, [b for b in BUCKET if b.source == name]) for name in ("s3", "git")]
+    return session
 
 
 def report_of(events: Sequence[AnyEvent], *, alive: bool = False, now: datetime | None = None) -> Report:

@@ -18,7 +18,7 @@ from pacs_recover.model import Fact
 from pacs_recover.screens.console import Console
 from pacs_recover.session import NoSite, OpenRun
 from tests.report import story
-from tests.screens.acted import RUN, Acted, Place, Told, bad_plan, report_of
+from tests.screens.acted import RUN, Acted, Place, Told, bad_plan, bucket, report_of
 from tests.screens.conftest import frame, picture
 
 Accepted = Callable[[str, str], None]
@@ -93,8 +93,11 @@ MAIN: dict[str, tuple[Callable[[], Acted], tuple[str, ...]]] = {
     "overview": (Acted, ()),
     "catalog": (Acted, ("c",)),
     "preview": (Acted, ("c", "enter")),
+    "bucket": (bucket, ("c", "down")),
+    "thaw": (bucket, ("c", "down", "t")),
     "choose": (Acted, ("f",)),
     "plan": (Acted, ("f", "enter")),
+    "plan-carry": (Acted, ("f", "enter", "m")),
     "arming": (Acted, ("f", "enter", "a", "r", "a", "d")),
     "help": (Acted, ("question_mark",)),
     "commands": (Acted, ("ctrl+p",)),

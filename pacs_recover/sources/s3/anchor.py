@@ -42,7 +42,7 @@ def anchors(config: BucketConfig, home: str, host: str, path: str) -> tuple[list
     top = Place(config.bucket, f"{config.prefix}{home}/")
     with connected(config) as client:
         versions = bucket.keeps_versions(client, top)
-        facts = bucket.facts(client, top, versions)
+        facts = bucket.facts(client, top)
         found = [Anchor(int(n), sha256, host, path) for n, sha256 in _listed(client, top, versions)]
     return found, ", ".join(fact.value for fact in facts) or "keeps no versions: what is deleted there is gone"
 

@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from typing import Any
 
 from pacs_recover.errors import SourceError
@@ -57,6 +58,7 @@ def _client(config: BucketConfig) -> Any:
     _check(config)
     session = Session(profile=config.profile)
     session.register_component("data_loader", _descriptions())
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
     region = config.region or session.get_config_variable("region") or SOMEWHERE
     if config.role:
         _assume(session, config, region)
@@ -69,6 +71,17 @@ def _descriptions() -> Any:
     from botocore.loaders import create_loader
 
     return create_loader()
+
+
+def _moment(said: Any) -> datetime:
+    """A time as a listing has it; the library's own reading of any notation takes longer than all else of a listing."""
+    from botocore.utils import parse_timestamp
+
+    try:
+        moment = datetime.fromisoformat(said)
+    except (TypeError, ValueError):
+        moment = None
+    return moment if moment and moment.tzinfo else parse_timestamp(said)
 
 
 def _check(config: BucketConfig) -> None:

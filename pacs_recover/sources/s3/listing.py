@@ -44,7 +44,6 @@ class Listing:
     def run(self) -> Iterator[Backup | Problem]:
         """Every backup, and what could not be listed. SourceError where the bucket cannot be read at all."""
         self.versions = bucket.keeps_versions(self.client, self.top)
-        self.facts = bucket.facts(self.client, self.top, self.versions)
         directories: list[str] = []
         denied: Unreadable | None = None
         try:
@@ -143,7 +142,7 @@ class Listing:
             storage_class=entry.storage_class,
             readable=not archived or entry.thawed_until is not None,
             current=_is_current(entry),
-            findings=(*odd, *_history(entry), *archived, *self.facts),
+            findings=(*odd, *_history(entry), *archived),
         )
 
     def _id(self, entry: Entry, said: names.Name) -> str:

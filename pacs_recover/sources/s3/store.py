@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 from pacs_recover.errors import SourceError
 from pacs_recover.formats.streams import Reader
@@ -36,8 +37,13 @@ class S3Store:
 
     @property
     def url(self) -> str:
-        """What ``litestream restore`` is given for it."""
-        return f"s3://{self.config.bucket}/{self.root}".rstrip("/")
+        """What ``litestream restore`` is given for it: with the endpoint as 0.5 takes it, never with credentials."""
+        place = f"s3://{self.config.bucket}/{self.root}".rstrip("/")
+        if self.config.endpoint is None:
+            return place
+        server = urlsplit(self.config.endpoint)
+        asked = {"endpoint": f"{server.scheme}://{server.netloc.rpartition('@')[2]}", "region": self.config.region}
+        return f"{place}?{urlencode({name: value for name, value in asked.items() if value}, safe=':/')}"
 
     def close(self) -> None:
         """Close the connections; the next use opens them again."""
