@@ -212,13 +212,15 @@ def _flock(path: Path) -> int:
             return fd
         except BlockingIOError:
             time.sleep(0.05)
+    said = _decode(os.pread(fd, 65536, 0))
     os.close(fd)
-    raise taken(path.stem.rsplit("-", 1)[0], read_holder(path))
+    raise taken(path.stem.rsplit("-", 1)[0], read_holder(path), said)
 
 
-def taken(what: str, holder: Holder | None) -> Busy:
-    """The refusal that names who holds something."""
+def taken(what: str, holder: Holder | None, said: Mark | None = None) -> Busy:
+    """The refusal that names who holds something; where no holder says so, the last run that it was taken for."""
     if holder is None or holder.what.startswith(RUN):
-        who = f" by {holder}" if holder else ""
+        run = f" by run {said.run} of {said.operator} (pid {said.pid})" if said else ""
+        who = f" by {holder}" if holder else run
         return Busy(f"{what} is being restored{who}", "follow it with: pacs-recover attach")
     return Busy(f"{what} is held still for {holder}", "wait until that has ended, then try again")

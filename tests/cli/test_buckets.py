@@ -172,7 +172,7 @@ def test_an_archived_backup_is_thawed_after_a_yes_and_then_restored(small: Small
 
     assert "--yes" in shell("thaw", found["id"], "--json", code=5).error["hint"]
     read_only = Shell(small, ("--read-only", *shell.options))
-    assert "--read-only" in read_only("thaw", found["id"], "--yes", "--json", code=5).error["message"]
+    assert "READ-ONLY" in read_only("thaw", found["id"], "--yes", "--json", code=5).error["message"]
     assert "tier" in shell("thaw", found["id"], "--tier", "Fast", "--json", code=2).error["message"]
     assert "days" in shell("thaw", found["id"], "--days", "0", "--yes", "--json", code=2).error["message"]
     for typed, code in (("y", 5), ("\x03", 130), ("yes", 0)):
