@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format lint types contracts tests clean
+.PHONY: demo test check format lint types contracts tests corruption fuzz clean
 
 demo: $(VENV)/runtime
 	$(BIN)/pacs-recover demo
@@ -26,6 +26,12 @@ contracts: $(VENV)/dev
 
 tests: $(VENV)/dev
 	$(BIN)/pytest -n auto --dist loadgroup $(PYTEST)
+
+corruption: $(VENV)/dev
+	$(BIN)/python -m tests.corruption
+
+fuzz: $(VENV)/dev
+	$(BIN)/python -m tests.fuzz all --seconds 60
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from pacs_recover import following
 from pacs_recover.components import Afterwards, Component, Job, carry_over, registry
 from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.model import Step
@@ -34,6 +35,9 @@ def _steps(job: Job, parts: list[Component]) -> Iterator[Step]:
     yield Step("The host can take the restored files", lambda: ready(job), kind="check")
     for part in parts:
         yield from part.prepare(job)
+    watched = following.is_watched(job)
+    if watched:
+        yield Step("See how far the Litestream replica is", lambda: following.note(job))
     for question in job.questions:
         yield Step(question.title, lambda question=question: question.details, kind="ask")  # type: ignore[misc]
     yield Step(f"Stop {names}", lambda: job.target.control.stop(), phase="down")
@@ -54,6 +58,8 @@ def _steps(job: Job, parts: list[Component]) -> Iterator[Step]:
         phase="soak",
         covers="Service starts with restored data",
     )
+    if watched:
+        yield Step("The replica follows the live queue again", lambda: following.follows(job), kind="check")
     for part in parts:
         if isinstance(part, Afterwards):
             yield from part.afterwards(job)

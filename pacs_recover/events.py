@@ -52,6 +52,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     bytes: int
     """Of its content when unpacked; what the live filesystem must have room for."""
     manifest: str = "no recorded hash"
+    reached: str = ""
+    """The point in time that a replica came to, in words; empty for what is stored as it is."""
 
 
 class Question(Struct, frozen=True):
@@ -81,6 +83,8 @@ class Request(Struct, frozen=True, kw_only=True):
     """Whether messages that only the live queue has are added to the restored one after the stop."""
     since: datetime | None = None
     """When the outage began, if the operator said so."""
+    at: datetime | None = None
+    """The time whose state was asked for, if the operator said one."""
 
 
 class Event(Struct, frozen=True, kw_only=True, tag_field="kind", tag=str.lower, omit_defaults=True):
@@ -240,6 +244,6 @@ def encode(event: AnyEvent) -> bytes:
 
 
 def decode(line: bytes) -> AnyEvent:
-    """The event in one JSON object; msgspec.DecodeError where it is none."""
+    """The event in one JSON object; one of UNDECODABLE where it is none."""
     event: AnyEvent = _decoder.decode(line)
     return event

@@ -18,6 +18,7 @@ from pacs_recover.errors import Busy, RecoverError, Refused
 from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Planned, Request, Resumed
 from pacs_recover.jobs import live_paths, open_job
 from pacs_recover.journal import Journal, Reader, is_written, read
+from pacs_recover.model import UNDECODABLE
 from pacs_recover.plan import Plan
 from pacs_recover.runs import ENDS, is_finished, last_end, planned
 from pacs_recover.site import Site
@@ -133,7 +134,7 @@ class Following:
             return None
         try:
             said = msgspec.json.decode(self._last_line(), type=worker.Refusal)
-        except msgspec.DecodeError:
+        except UNDECODABLE:
             return None
         error = RecoverError(said.message, said.hint)
         error.exit_code = said.exit_code

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from msgspec import structs
 
 from pacs_recover.components import Job, Look
 from pacs_recover.errors import SourceError
 from pacs_recover.events import LivePath, Request
+from pacs_recover.formats import manifest
+from pacs_recover.formats.manifest import Opened, Record
 from pacs_recover.journal import Journal
 from pacs_recover.model import Backup, Service
 from pacs_recover.services import services_of
@@ -86,11 +90,15 @@ def open_job(request: Request, journal: Journal, journals: Iterable[Path] = ()) 
     )
 
 
-def opener(site: Site, journals: Iterable[Path], scratch: Path) -> Callable[[Backup], AbstractContextManager[BinaryIO]]:
+def opener(site: Site, journals: Iterable[Path], scratch: Path) -> Callable[[Backup], AbstractContextManager[Opened]]:
     """Opens any backup of the site's sources; what a source must assemble first goes into ``scratch``. SourceError."""
 
-    def open_backup(backup: Backup) -> AbstractContextManager[BinaryIO]:
-        return source_of(site, journals, backup).open(backup, scratch)
+    @contextmanager
+    def open_backup(backup: Backup) -> Iterator[Opened]:
+        source = source_of(site, journals, backup)
+        record = _record(source, backup, scratch)
+        with source.open(backup, scratch) as raw:
+            yield Opened(raw, record)
 
     return open_backup
 
@@ -101,6 +109,24 @@ def source_of(site: Site, journals: Iterable[Path], backup: Backup) -> Source:
     if found is None:
         raise SourceError(f"the site has no source {safe(backup.source)}", "see: pacs-recover site show")
     return found
+
+
+def _record(source: Source, backup: Backup, scratch: Path) -> Record:
+    """What is recorded of a backup's bytes; a manifest that cannot be read is a finding, as the backup may be good."""
+    if source.proof or not backup.recorded:
+        return Record(source.proof or manifest.NONE)
+    beside = structs.replace(backup, key=backup.recorded, size=None)
+    name = _name(backup.recorded)
+    try:
+        with source.open(beside, scratch) as raw:
+            return manifest.read(raw, name, _name(backup.key))
+    except SourceError as error:
+        return manifest.unreadable(name, error.message)
+
+
+def _name(key: str) -> str:
+    """The file's name in a path or an object's URL."""
+    return Path(unquote(urlsplit(key).path) if key.startswith("s3://") else key).name
 
 
 def reals(live: Iterable[LivePath]) -> Mapping[str, Path]:

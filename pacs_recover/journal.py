@@ -16,6 +16,8 @@ import msgspec
 from pacs_recover import events
 from pacs_recover.errors import Refused, SourceError
 from pacs_recover.events import AnyEvent
+from pacs_recover.model import UNDECODABLE
+from pacs_recover.text import safe
 
 SUM = b',"sum":"%08x"}\n'
 """Ends every line: the CRC-32 of the object as it stood without it."""
@@ -84,8 +86,8 @@ class Reader:
             return None
         try:
             return events.decode(body)
-        except msgspec.DecodeError as error:
-            self.damage.append(Damage(self._line, f"not an event this version knows: {error}"))
+        except UNDECODABLE as error:
+            self.damage.append(Damage(self._line, f"not an event this version knows: {safe(error)}"))
             return None
 
 

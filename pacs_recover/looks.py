@@ -11,19 +11,20 @@ from typing import Any
 import msgspec
 
 from pacs_recover import catalog, confinement, front, report, sets, site
+from pacs_recover.audit.record import What
 from pacs_recover.catalog import Catalog
-from pacs_recover.components import Comparison, Look, component, exhaust, read_backup
+from pacs_recover.components import Comparison, Look, Read, component, exhaust, judge, read_backup
 from pacs_recover.errors import BadBackup, SourceError
 from pacs_recover.jobs import live_paths, look_at, opener, source_of
 from pacs_recover.journal import is_written, read
 from pacs_recover.model import Amount, Backup, Fact, FactState, Preview
-from pacs_recover.plan import Plan
+from pacs_recover.plan import Plan, refuse_bad
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
-from pacs_recover.sources import Archive
+from pacs_recover.sources import archive_of
 from pacs_recover.state import JOURNAL, State
 from pacs_recover.target.lock import Holder
-from pacs_recover.text import age, both_times, seconds, stamp
+from pacs_recover.text import age, both_times, precise, seconds, stamp
 
 
 def look(of: Site) -> Look:
@@ -37,12 +38,13 @@ def preview(
     state: State,
     stopping: Callable[[], bool] = lambda: False,
     amount: Callable[[Amount], None] = lambda _: None,
+    what: What = "preview",
 ) -> Preview:
     """Read a backup to its end in private scratch and say what it is; damage is a fact too.
 
-    SourceError; Interrupted where it is told to stop.
+    SourceError; Interrupted where it is told to stop. It is recorded as ``what``.
     """
-    with state.audit.noting("preview", backup.id, of.name) as entry:
+    with state.audit.noting(what, backup.id, of.name) as entry:
         seen = _previewed(of, backup, state, stopping, amount)
         entry.outcome = seen.state
     return seen
@@ -58,34 +60,38 @@ def _previewed(
         try:
             with opener(of, state.journals(), scratch)(backup) as raw:
                 done = exhaust(read_backup(part, backup, raw, into, seeing), stopping, amount)
-            seen = part.preview(into, seeing)
+            seen = judge(part, backup, done, into, seeing)
         except BadBackup as error:
             why = f"{error.message} ({error.hint})" if error.hint else error.message
             return Preview((*told(of, backup, state), Fact("damaged", why, "bad")))
-    read_to_end = Fact("read to its end", f"{done.content:,} bytes unpacked, SHA-256 {done.sha256[:16]}")
-    return msgspec.structs.replace(seen, facts=(*told(of, backup, state), read_to_end, *seen.facts))
+    return msgspec.structs.replace(seen, facts=(*told(of, backup, state), *read_whole(done), *seen.facts))
 
 
 def told(of: Site, backup: Backup, state: State) -> tuple[Fact, ...]:
     """What a backup's source says of it beyond the listing, where it is one that does."""
-    source = source_of(of, state.journals(), backup)
-    if not isinstance(source, Archive):
-        return ()
+    archive = archive_of(source_of(of, state.journals(), backup))
     try:
-        return source.facts(backup)
+        return archive.facts(backup) if archive else ()
     except SourceError as error:
         return (Fact("bucket", error.message, "warn"),)
 
 
-def compare(of: Site, backup: Backup, state: State) -> Comparison:
-    """What restoring a backup would change. BadBackup, SourceError."""
+def read_whole(done: Read) -> tuple[Fact, ...]:
+    """That a backup was read to its end, and which point in time it came to."""
+    facts = (Fact("read to its end", f"{done.content:,} bytes unpacked, SHA-256 {done.sha256[:16]}"),)
+    return (*facts, Fact("point in time", done.reached)) if done.reached else facts
+
+
+def compare(of: Site, backup: Backup, state: State, stopping: Callable[[], bool] = lambda: False) -> Comparison:
+    """What restoring a backup would change. BadBackup, SourceError; Interrupted where it was told to stop."""
     with state.audit.noting("diff", backup.id, of.name), state.scratch() as scratch:
         into, spare = scratch / "content", scratch / "live"
         into.mkdir(mode=0o700)
         spare.mkdir(mode=0o700)
         part, seeing = component(backup.component), look(of)
         with opener(of, state.journals(), scratch)(backup) as raw:
-            exhaust(read_backup(part, backup, raw, into, seeing))
+            done = exhaust(read_backup(part, backup, raw, into, seeing), stopping)
+        refuse_bad(backup, judge(part, backup, done, into, seeing))
         return part.compare(into, seeing, spare)
 
 
@@ -110,6 +116,7 @@ def plan_json(made: Plan) -> dict[str, Any]:
             "sha256": c.sha256,
             "content_bytes": c.bytes,
             "manifest": c.manifest,
+            "reached": c.reached,
             "skew_seconds": sets.skew(c.backup, made.anchor) if made.anchor else None,
         }
         for c in request.choices
@@ -117,10 +124,11 @@ def plan_json(made: Plan) -> dict[str, Any]:
     return {
         "plan_id": made.plan_id,
         "made_at": stamp(made.made_at),
+        "asked_at": precise(request.at) if request.at else None,
         "components": list(request.components),
         "target": request.host,
         "site": request.site["name"],
-        "anchor": stamp(made.anchor) if made.anchor else None,
+        "anchor": sets.exact(made.anchor) if made.anchor else None,
         "rto_seconds": request.rto_seconds,
         "predicted_seconds": _rounded(made.predicted_seconds),
         "predicted_downtime_seconds": _rounded(made.predicted_downtime_seconds),

@@ -6,7 +6,7 @@ import hashlib
 import os
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,17 +15,17 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from pacs_recover import engine, pace
+from pacs_recover import engine, following, pace
 from pacs_recover.anchoring import anchor as vouch
 from pacs_recover.authority import Authority
 from pacs_recover.checklist import checklist
-from pacs_recover.components import Comparison, Job, Look, agreement, component, exhaust, naming, read_backup
+from pacs_recover.components import Comparison, Job, Look, component, exhaust, judge, naming, read_backup
 from pacs_recover.errors import BadBackup, RecoverError, Refused, UsageError
-from pacs_recover.events import Choice, LivePath, Request, StepLine
+from pacs_recover.events import Choice, LivePath, Question, Request, StepLine
 from pacs_recover.findings import host_findings, key_findings, set_findings
 from pacs_recover.formats.streams import Hashing
 from pacs_recover.jobs import live_paths, look_at, opener
-from pacs_recover.model import Backup, Fact, Preview
+from pacs_recover.model import UNDECODABLE, Backup, Fact, Preview
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
 from pacs_recover.site import model as site_model
@@ -109,8 +109,8 @@ def _make(
         together = replace(look, restored={name: scratch / name for name in choices})
         for backup in backups:
             comparisons[backup.component] = _compared(backup, scratch, together)
-        disagreements = tuple(agreement.findings(together))
-    request = _request(site, live, choices, comparisons, since, carry_over)
+        disagreements = _disagreements(together)
+    request = _request(site, live, choices, comparisons, since, carry_over, at)
     found = (fact for comparison in comparisons.values() for fact in comparison.findings)
     job = Job(look=look, choices=choices, questions=request.questions, open=open_backup, services=services)
     steps, carrying = engine.lines(checklist(job)), _carrying(comparisons)
@@ -130,6 +130,7 @@ def _make(
         findings=(
             *host_findings(site, services),
             *key_findings(site, backups),
+            *following.findings(site),
             *set_findings(backups),
             *disagreements,
             *found,
@@ -144,11 +145,10 @@ def _read(backup: Backup, open_backup: Any, scratch: Path, look: Look) -> tuple[
     content.mkdir(mode=0o700)
     with open_backup(backup) as raw:
         read = exhaust(read_backup(part, backup, raw, content, look))
-    choice = Choice(backup=backup, sha256=read.sha256, bytes=read.content)
-    with naming(backup, look):
-        preview = part.preview(content, look)
-        refuse_bad(backup, preview)
-    return choice, preview
+    preview = judge(part, backup, read, content, look)
+    refuse_bad(backup, preview)
+    record, came_to = read.record.said, read.reached
+    return Choice(backup=backup, sha256=read.sha256, bytes=read.content, manifest=record, reached=came_to), preview
 
 
 def _compared(backup: Backup, scratch: Path, look: Look) -> Comparison:
@@ -163,6 +163,13 @@ def refuse_carrying(backups: Sequence[Backup], carry_over: bool) -> None:
     """UsageError where messages are to be carried over into a queue that is not restored."""
     if carry_over and not any(backup.component == "queue" for backup in backups):
         raise UsageError("only a restore of the queue can carry messages over", "leave --carry-over out")
+
+
+def _disagreements(look: Look) -> tuple[Fact, ...]:
+    """Where the parts do not fit each other; loaded only here, as reading certificates takes a large library."""
+    from pacs_recover.components import agreement
+
+    return tuple(agreement.findings(look))
 
 
 def refuse_bad(backup: Backup, preview: Preview) -> None:
@@ -181,6 +188,7 @@ def _request(
     comparisons: Mapping[str, Comparison],
     since: datetime | None,
     carry_over: bool,
+    at: datetime | None,
 ) -> Request:
     return Request(
         run="",
@@ -189,13 +197,22 @@ def _request(
         components=tuple(choices),
         choices=tuple(choices.values()),
         live=live,
-        questions=tuple(c.question for c in comparisons.values() if c.question),
+        questions=tuple(question for question in (*_asked(comparisons), _unproven(site, choices)) if question),
         rto_seconds=rto_of(site, tuple(choices)),
         operator=operator(),
         host=socket.gethostname(),
         carry_over=carry_over,
         since=since,
+        at=at,
     )
+
+
+def _asked(comparisons: Mapping[str, Comparison]) -> Iterable[Question | None]:
+    return (comparison.question for comparison in comparisons.values())
+
+
+def _unproven(site: Site, choices: Mapping[str, Choice]) -> Question | None:
+    return following.question(site) if "queue" in choices else None
 
 
 def rto_of(site: Site, components: Sequence[str]) -> float:
@@ -296,8 +313,8 @@ def load(plan_id: str, state: State, now: datetime | None = None) -> Plan:
         raise Refused(f"there is no plan {safe(plan_id)}: a plan arms one restore, within an hour", again)
     try:
         plan = msgspec.json.decode(path.read_bytes(), type=Plan)
-    except (OSError, msgspec.DecodeError) as error:
-        raise Refused(f"the plan {safe(plan_id)} cannot be read: {error}", again) from error
+    except (OSError, *UNDECODABLE) as error:
+        raise Refused(f"the plan {safe(plan_id)} cannot be read: {safe(error)}", again) from error
     if (now or datetime.now(UTC)) - plan.made_at > VALID:
         raise Refused(f"the plan {plan_id} was made more than an hour ago", again)
     return plan

@@ -23,6 +23,7 @@ from msgspec import Struct
 from pacs_recover.errors import Refused
 from pacs_recover.events import Answered, AnyEvent, Asked, Handed, Planned, Resumed
 from pacs_recover.journal import Journal
+from pacs_recover.model import UNDECODABLE
 from pacs_recover.text import safe
 
 A = TypeVar("A", "Answer", "TakeOver")
@@ -136,7 +137,7 @@ def _read(path: Path, kind: type[A]) -> A | None:
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
             return None
         return msgspec.json.decode(os.read(fd, 4096), type=kind)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return None
     finally:
         os.close(fd)

@@ -17,6 +17,7 @@ from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.events import AnyEvent, Planned
 from pacs_recover.jobs import look_at, site_of
 from pacs_recover.journal import pending
+from pacs_recover.model import UNDECODABLE
 from pacs_recover.plan import VALID
 from pacs_recover.runs import last_end, planned
 from pacs_recover.services import services_of
@@ -127,7 +128,10 @@ def refuse_stale(plan_id: str, made: Plan, state: State) -> None:
     again = f"look again: pacs-recover rollback {made.run}"
     if not plan_id.isalnum() or not path.is_file():
         raise Refused(f"there is no rollback plan {safe(plan_id)}", again)
-    saved = msgspec.json.decode(path.read_bytes(), type=Plan)
+    try:
+        saved = msgspec.json.decode(path.read_bytes(), type=Plan)
+    except (OSError, *UNDECODABLE) as error:
+        raise Refused(f"the rollback plan {safe(plan_id)} cannot be read: {safe(error)}", again) from error
     path.unlink()
     if saved.plan_id != made.plan_id or saved.run != made.run:
         raise Refused(f"since plan {plan_id} was made, the site changed", again)

@@ -47,9 +47,6 @@ from pacs_recover.state import JOURNAL, State, default_place
 from pacs_recover.text import safe
 from pacs_recover.thawing import Offer, Tier
 
-LONGEST = 600.0
-"""Seconds after which a source is not waited for: nobody has to, as what it gives is shown meanwhile."""
-
 
 class NoSite(UsageError):
     """There is no site file and nothing of PACS Bridge in the usual places."""
@@ -63,6 +60,8 @@ class OpenRun:
     operator: str
     outcome: str
     """``running``, ``unfinished``, ``rollback_incomplete``, or ``unreadable`` where its journal is not ours to read."""
+    host: str = ""
+    since: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -96,7 +95,7 @@ class Session:
 
     def read(self, source: Source, partly: Partly | None = None) -> Catalog:
         """What one source holds, told while it is read; a fault is in its state."""
-        return catalog.read([source], longest=LONGEST, partly=partly)
+        return catalog.read([source], longest=catalog.WATCHED, partly=partly)
 
     def status(self, found: Catalog) -> dict[str, Any]:
         """Freshness of these backups, and the services."""
@@ -123,9 +122,9 @@ class Session:
         """Read a backup to its end and say what it is. SourceError; Interrupted where it was told to stop."""
         return looks.preview(self.site, backup, self.state, stopping, amount)
 
-    def compare(self, backup: Backup) -> Comparison:
-        """What restoring a backup would change. BadBackup, SourceError."""
-        return looks.compare(self.site, backup, self.state)
+    def compare(self, backup: Backup, stopping: Callable[[], bool] = lambda: False) -> Comparison:
+        """What restoring a backup would change. BadBackup, SourceError; Interrupted where it was told to stop."""
+        return looks.compare(self.site, backup, self.state, stopping)
 
     def thaw_offer(self, backup: Backup) -> Offer:
         """What having an archived backup made readable would take. UsageError, SourceError."""
@@ -224,6 +223,11 @@ class Session:
         """How many seconds each step took here when it last went well, by its title."""
         return pace.of(self.state, self.site.name)
 
+    def goes_on(self, run: str) -> str:
+        """How a run that goes on without this terminal is found again, in lines to print."""
+        ways = f"  follow it:  {self.line('attach', run)}\n  undo it:    {self.line('rollback', run)}\n"
+        return f"The run {run} goes on without this terminal.\n{ways}"
+
     def line(self, *words: str) -> str:
         """The command line that does the same."""
         return " ".join([self.command, *map(shlex.quote, words)])
@@ -259,7 +263,7 @@ def _open_run(run: Path, operator: str) -> OpenRun:
     except (SourceError, OSError):
         held = "running" if _held(run / JOURNAL) else "unreadable"
         return OpenRun(run, operator, held)
-    return OpenRun(run, told.operator or operator, told.outcome)
+    return OpenRun(run, told.operator or operator, told.outcome, told.host, told.started_at)
 
 
 def _held(journal: Path) -> bool:

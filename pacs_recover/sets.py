@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from msgspec import Struct
@@ -52,7 +52,7 @@ def at(found: Catalog, anchor: datetime | None = None, names: Iterable[str] = LI
     """The set of a time; without one the newest of each, which loses least."""
     every = {name: catalog.newest(found, name, anchor) for name in names}
     members = tuple(backup for backup in every.values() if backup)
-    latest = max((backup.taken_at for backup in members), default=datetime.fromtimestamp(0).astimezone())
+    latest = max((backup.taken_at for backup in members), default=datetime.fromtimestamp(0, UTC))
     missing = tuple(name for name, backup in every.items() if backup is None)
     return RecoverySet(anchor=anchor or latest, members=members, missing=missing)
 
@@ -78,10 +78,15 @@ def _anchors(found: Catalog) -> Iterator[datetime]:
             yield max(time for time in times if backup.taken_at <= time <= backup.taken_at + ROUND)
 
 
+def exact(anchor: datetime) -> str:
+    """A time as RFC 3339 in UTC with all its digits: given back with ``--at`` it is this very set's."""
+    return anchor.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 def to_json(one: RecoverySet) -> dict[str, Any]:
     """The JSON contract of one proposed set."""
     return {
-        "anchor": stamp(one.anchor),
+        "anchor": exact(one.anchor),
         "spread_seconds": one.spread,
         "members": [
             {

@@ -47,6 +47,11 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def precise(moment: datetime) -> str:
+    """An aware time as RFC 3339 in UTC, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def both_times(moment: datetime, zone: tzinfo | None = None) -> str:
     """A time in UTC and in local (or the given) time, as the operator's wall clock shows it."""
     utc, local = moment.astimezone(UTC), moment.astimezone(zone)

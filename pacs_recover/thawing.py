@@ -11,7 +11,7 @@ from pacs_recover.errors import UsageError
 from pacs_recover.jobs import source_of
 from pacs_recover.model import Backup, Fact
 from pacs_recover.site import Site
-from pacs_recover.sources import Archive
+from pacs_recover.sources import Archive, archive_of
 from pacs_recover.sources.s3.archive import DAYS, INTELLIGENT, TIERS, WAIT, Thaw, Tier, waiting
 from pacs_recover.state import State
 from pacs_recover.text import both_times, safe, seconds, stamp
@@ -67,12 +67,12 @@ def ask(site: Site, backup: Backup, state: State, authority: Authority, tier: Ti
 
 
 def _archive(site: Site, backup: Backup, state: State) -> Archive:
-    source = source_of(site, state.journals(), backup)
-    if not isinstance(source, Archive):
+    archive = archive_of(source_of(site, state.journals(), backup))
+    if archive is None:
         raise UsageError(
             f"{safe(backup.id)} is in no archive: only what is in a bucket is thawed", "see: pacs-recover catalog"
         )
-    return source
+    return archive
 
 
 def to_json(offer: Offer, asked: Tier | None, days: int) -> dict[str, Any]:

@@ -26,10 +26,11 @@ from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Failed, Planne
 from pacs_recover.jobs import open_job, site_of
 from pacs_recover.journal import Journal, boot_id, read
 from pacs_recover.marking import holder, lock_paths, mark, refuse_newer, refuse_unfinished, settle
-from pacs_recover.model import Step
+from pacs_recover.model import UNDECODABLE, Step
 from pacs_recover.runs import last_end
 from pacs_recover.state import JOURNAL, State, discard_scratch
 from pacs_recover.target.lock import SiteLock
+from pacs_recover.text import safe
 
 Purpose = Literal["restore", "resume", "rollback"]
 REQUEST = "request.json"
@@ -266,8 +267,8 @@ def read_request(run: Path) -> Request:
     """The request that a front end left. RecoverError."""
     try:
         return msgspec.json.decode((run / REQUEST).read_bytes(), type=Request)
-    except (OSError, msgspec.DecodeError) as error:
-        raise RecoverError(f"the request of run {run.name} cannot be read: {error}", "plan again") from error
+    except (OSError, *UNDECODABLE) as error:
+        raise RecoverError(f"the request of run {run.name} cannot be read: {safe(error)}", "plan again") from error
 
 
 def request_of(events: list[AnyEvent]) -> Request | None:

@@ -328,6 +328,7 @@ def test_the_json_has_the_keys_of_the_contract() -> None:
                 "storage_class": None,
                 "readable": True,
                 "current": True,
+                "recorded": False,
                 "verified": None,
                 "findings": [{"label": "time", "value": "odd", "state": "warn"}],
             }

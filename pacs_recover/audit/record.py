@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from pacs_recover.model import UNDECODABLE
 from pacs_recover.text import safe
 
 TICKET = "PACS_RECOVER_TICKET"
@@ -159,7 +160,7 @@ def record_of(line: bytes) -> Record | None:
     """What a line says; None where it is no record of this version."""
     try:
         return msgspec.json.decode(line, type=Record)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNDECODABLE:
         return None
 
 

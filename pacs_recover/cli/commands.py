@@ -67,7 +67,7 @@ def cli(
 
 
 def _add_commands() -> None:
-    from pacs_recover.cli import audit, demo, locks, looking, restoring, runs, thaw
+    from pacs_recover.cli import audit, demo, locks, looking, points, restoring, runs, thaw, verifying
 
     for command in (
         demo.demo,
@@ -77,6 +77,8 @@ def _add_commands() -> None:
         looking.diff,
         looking.extract,
         thaw.thaw,
+        points.show_points,
+        verifying.verify,
         looking.status,
         audit.audit_group,
         locks.lock_group,

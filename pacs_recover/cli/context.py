@@ -18,8 +18,10 @@ from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog
 from pacs_recover.cli import output
 from pacs_recover.errors import RecoverError
+from pacs_recover.model import COMPONENTS, Backup
 from pacs_recover.site import Site
 from pacs_recover.sources import sources_of
+from pacs_recover.sources.file import FileSource
 from pacs_recover.state import State, default_place
 from pacs_recover.text import count, safe
 
@@ -58,10 +60,19 @@ class Context:
         """How this program is called again with the same site and state directory."""
         return calling.program(self.site_option, self.state.path)
 
-    def catalog(self, component: str | None = None, source: str | None = None) -> Catalog:
-        """Every backup that can be seen now."""
-        told = _say_progress if sys.stderr.isatty() else None
-        return catalog.read(sources_of(self.site, self.state.journals()), component, source, partly=told)
+    def catalog(self, component: str | None = None, source: str | None = None, *, brief: bool = False) -> Catalog:
+        """Every backup that can be seen now; ``brief`` as in ``catalog.read``."""
+        sources = sources_of(self.site, self.state.journals())
+        if not sys.stderr.isatty():
+            return catalog.read(sources, component, source, brief=brief)
+        return catalog.read(sources, component, source, brief=brief, longest=catalog.WATCHED, partly=_say_progress)
+
+    def find(self, text: str) -> Backup:
+        """The backup that is named, looked for only where its name says. UsageError, SourceError."""
+        component, source = text.partition("/")[0], text.rpartition("@")[2]
+        known = {one.name for one in sources_of(self.site, self.state.journals())} - {FileSource.kind}
+        found = self.catalog(component if component in COMPONENTS else None, source if source in known else None)
+        return catalog.find(found, text)
 
     def must_write(self, what: str) -> None:
         """Refused where the operator said that nothing may be changed."""

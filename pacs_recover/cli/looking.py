@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from pacs_recover.components import registry
 from pacs_recover.errors import UsageError
 from pacs_recover.model import Backup
 from pacs_recover.sources.aside import AsideSource
-from pacs_recover.text import both_times, safe, size
+from pacs_recover.text import both_times, count, safe, size
 from pacs_recover.wrapping import SYMBOLS
 
 
@@ -44,7 +45,7 @@ def show_catalog(context: Context, component: str | None, source: str | None, as
     elif as_json:
         output.document(catalog.to_json(found))
     else:
-        _print_catalog(found.backups)
+        _print_catalog(*catalog.folded(found))
     for state in found.sources:
         if not state.ok:
             _say_unread(state)
@@ -53,11 +54,14 @@ def show_catalog(context: Context, component: str | None, source: str | None, as
         leave(3)
 
 
-def _print_catalog(backups: tuple[Backup, ...]) -> None:
+def _print_catalog(backups: tuple[Backup, ...], more: Mapping[str, int]) -> None:
     if not backups:
         return output.say("no backups")
     now = datetime.now(UTC)
-    return output.table(("TAKEN (UTC)", "LOCAL", "AGE", "SIZE", "BACKUP"), (_row(backup, now) for backup in backups))
+    output.table(("TAKEN (UTC)", "LOCAL", "AGE", "SIZE", "BACKUP"), (_row(backup, now) for backup in backups))
+    for source, number in more.items():
+        output.say(f"{count(number, 'more point')} in time of {safe(source)}: pacs-recover points --source {source}")
+    return None
 
 
 def _show_sets(found: Catalog, as_json: bool) -> None:
@@ -66,7 +70,8 @@ def _show_sets(found: Catalog, as_json: bool) -> None:
         every = {"sets": [sets.to_json(one) for one in proposed], "sources": catalog.to_json(found)["sources"]}
         return output.document(every)
     for one in proposed:
-        output.paragraph(f"{both_times(one.anchor)}, within {output.brief(one.spread)} of each other")
+        apart = output.brief(one.spread)
+        output.paragraph(f"{sets.exact(one.anchor)} ({output.local(one.anchor)} here), within {apart} of each other")
         for backup in one.members:
             output.paragraph(f"{safe(backup.id)}, {output.brief(one.skew(backup))} before", "  • ")
         for name in one.missing:
@@ -77,6 +82,7 @@ def _show_sets(found: Catalog, as_json: bool) -> None:
 def _row(backup: Backup, now: datetime) -> tuple[str, ...]:
     notes = [f"{catalog.MARKS[f.label]}: {f.value}" if f.label in catalog.MARKS else f.value for f in backup.findings]
     notes += ["encrypted"] if backup.encrypted else []
+    notes += ["hash recorded"] if backup.recorded else []
     notes += [] if backup.readable else ["CANNOT BE READ"]
     old = output.brief((now - backup.taken_at).total_seconds())
     taken, stored = backup.taken_at.strftime("%Y-%m-%d %H:%M"), size(backup.size).replace("Bytes", "B")
@@ -100,7 +106,7 @@ def preview(context: Context, backup: str, as_json: bool) -> None:
     BACKUP is an id of the catalog, a unique prefix of one, or a path. Exit status: 0; 6 where it is bad; 3 where it
     cannot be read.
     """
-    chosen = catalog.find(context.catalog(), backup)
+    chosen = context.find(backup)
     seen = looks.preview(context.site, chosen, context.state)
     if as_json:
         output.document(looks.preview_json(chosen, seen))
@@ -122,7 +128,7 @@ def diff(context: Context, backup: str, as_json: bool) -> None:
 
     Compared with what lives now. Exit status: 0; 3 where it cannot be read; 6 where it is bad.
     """
-    chosen = catalog.find(context.catalog(), backup)
+    chosen = context.find(backup)
     compared = looks.compare(context.site, chosen, context.state)
     if as_json:
         changes = {"changes": list(compared.changes), "diff": list(compared.diff), "replay_risk": compared.replay}
@@ -148,7 +154,7 @@ def extract(context: Context, backup: str, directory: Path) -> None:
     is bad.
     """
     context.must_write("extract")
-    chosen = catalog.find(context.catalog(), backup)
+    chosen = context.find(backup)
     output.say(extraction.extract(context.site, chosen, directory.absolute(), context.state, context.authority))
     click.echo(str(directory.absolute()))
 
@@ -162,7 +168,7 @@ def status(context: Context, as_json: bool) -> None:
 
     What lives now: the services, how much waits in the queue, how many days the certificates last.
     """
-    found = looks.status(context.site, context.catalog(), context.state)
+    found = looks.status(context.site, context.catalog(brief=True), context.state)
     found["live"] = live.read(context.site, context.state)
     if as_json:
         return output.document(found)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from pacs_recover import catalog, front, looks, sets
+from pacs_recover import front, looks, sets
 from pacs_recover import plan as plans
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, interactive, json_option
@@ -20,10 +20,11 @@ from pacs_recover.jobs import LIVE
 from pacs_recover.model import Backup
 from pacs_recover.plan import Plan
 from pacs_recover.selection import gaps, moment, select
-from pacs_recover.text import both_times, safe
+from pacs_recover.text import both_times, precise, safe
 
 
-def _moment(_: Any, __: Any, text: str | None) -> datetime | None:
+def as_moment(_: Any, __: Any, text: str | None) -> datetime | None:
+    """An option's value as a time. UsageError."""
     return moment(text) if text else None
 
 
@@ -32,11 +33,11 @@ def choosing(function: Any) -> Any:
     for option in (
         click.argument("components", nargs=-1),
         click.option("--backup", "backups", multiple=True, metavar="ID", help="An id, a unique prefix, or a path."),
-        click.option("--at", callback=_moment, metavar="TIME", help="The newest backups at or before this time."),
-        click.option("--since", callback=_moment, metavar="TIME", help="When the outage began."),
         click.option(
             "--carry-over", is_flag=True, help="Keep the messages that only the live queue has: added after the stop."
         ),
+        click.option("--at", callback=as_moment, metavar="TIME", help="The newest backups at or before this time."),
+        click.option("--since", callback=as_moment, metavar="TIME", help="When the outage began."),
     ):
         function = option(function)
     return function
@@ -98,6 +99,8 @@ def print_plan(made: Plan, *, err: bool = False) -> None:
     for choice in request.choices:
         backup = choice.backup
         say(f"{safe(backup.id)}, taken {both_times(backup.taken_at)}{_skew(made, backup)}; {choice.manifest}", "  ")
+        if request.at or choice.reached:
+            say("; ".join(filter(None, (asked(request.at, backup), choice.reached))), "    ")
         output.facts((f for f in made.previews[backup.component].facts if f.state != "ok"), "    ", err=err)
     output.facts(made.findings, err=err)
     say("Steps")
@@ -121,6 +124,14 @@ def _skew(made: Plan, backup: Backup) -> str:
     if not off:
         return ""
     return f", {output.brief(abs(off))} {'before' if off > 0 else 'after'} the set's time"
+
+
+def asked(at: datetime | None, backup: Backup) -> str:
+    """The time that was asked for beside the one that there is."""
+    if at is None:
+        return ""
+    short = (at - backup.taken_at).total_seconds()
+    return f"asked for {precise(at)}" + (f", which is {output.brief(short)} later" if short >= 1 else "")
 
 
 def _changes(made: Plan) -> list[str]:
@@ -183,7 +194,7 @@ def _saved(
     if carry_over and not saved.request.carry_over:
         raise UsageError(f"plan {plan_id} carries nothing over", "plan again with --carry-over")
     ids = {choice.backup.id for choice in saved.request.choices}
-    named = {catalog.find(context.catalog(), text).id for text in backups}
+    named = {context.find(text).id for text in backups}
     names = {name for word in components for name in (LIVE if word == "full" else (word,))}
     if (names and names != set(saved.request.components)) or not named <= ids:
         raise UsageError(f"plan {plan_id} restores {', '.join(map(safe, sorted(ids)))}", "name the same, or plan again")

@@ -16,12 +16,13 @@ from pacs_recover.events import Question
 from pacs_recover.formats import archive, carrying, queue_db, settings, sqlite, sqlite_set, streams
 from pacs_recover.formats import replay as replaying
 from pacs_recover.formats.sqlite_set import Unknown
-from pacs_recover.formats.streams import Reader
+from pacs_recover.formats.streams import Peeking, Reader
 from pacs_recover.model import Amount, Backup, Fact, Preview, Step
 from pacs_recover.target import places
 from pacs_recover.text import count, safe
 
 NAME = "queue.db"
+OTHER = "choose another: pacs-recover catalog queue"
 OUTLINE = "outline.db"
 """Beside the staged database: its ids, to count against the old queue when the new one is long in use."""
 SIDECARS = ("-wal", "-shm", "-journal")
@@ -43,8 +44,12 @@ class Queue:
             return (into / NAME).stat().st_size
         with (into / NAME).open("xb") as out:
             os.fchmod(out.fileno(), 0o600)
-            done = 0
+            head = (raw := Peeking(raw)).peek(sqlite.HEADER)
+            most, done = sqlite.stated_size(head), 0
             for done in streams.copy(raw, out):
+                if most is not None and done > most:
+                    raise BadBackup(f"the database goes on after the {most:,} bytes that its header says", OTHER)
+                streams.leave_room(out.fileno())
                 yield Amount(done, None)
             out.flush()
         return done

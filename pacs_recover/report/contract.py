@@ -52,6 +52,10 @@ class BackupUsed(Struct, frozen=True, kw_only=True):
     """Of its content, unpacked."""
     manifest: str
     """What its recorded hash says."""
+    asked_at: datetime | None
+    """The time whose state was asked for, if one was."""
+    reached: str
+    """The point in time that a replica came to, in words."""
 
 
 class EffectReport(Struct, frozen=True, kw_only=True):

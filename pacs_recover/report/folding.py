@@ -150,6 +150,8 @@ def _backups(request: Request) -> Iterator[BackupUsed]:
             sha256=choice.sha256,
             bytes=choice.bytes,
             manifest=choice.manifest,
+            asked_at=request.at,
+            reached=choice.reached,
         )
 
 

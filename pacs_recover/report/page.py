@@ -8,7 +8,7 @@ from datetime import tzinfo
 
 from pacs_recover.events import Outcome
 from pacs_recover.report.contract import EffectReport, Report, StepReport
-from pacs_recover.text import both_times, count, seconds, size
+from pacs_recover.text import both_times, count, precise, seconds, size
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,9 @@ def _backups(report: Report, zone: tzinfo | None) -> Iterator[Row]:
     for backup in report.backups:
         odd = [f"{f.label}: {f.value}" for f in report.findings if f.backup == backup.id]
         evidence = f"taken {both_times(backup.taken_at, zone)}; {size(backup.size)}; SHA-256 {backup.sha256[:16]}…"
-        yield Row(backup.component, (), backup.id, "; ".join([evidence, backup.manifest, *odd]))
+        asked = f"asked for {precise(backup.asked_at)}" if backup.asked_at else ""
+        told = filter(None, (evidence, backup.manifest, asked, backup.reached, *odd))
+        yield Row(backup.component, (), backup.id, "; ".join(told))
 
 
 OUTCOMES: dict[Outcome, str] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -15,7 +16,7 @@ from pacs_recover.model import Backup
 from pacs_recover.screens import catalog_view as view
 from pacs_recover.screens.page import Page
 from pacs_recover.screens.previewing import Previewing
-from pacs_recover.screens.thaw import may_thaw
+from pacs_recover.screens.thaw import ThawPage, may_thaw
 from pacs_recover.widgets.edges import Typed
 from pacs_recover.widgets.line import Line
 from pacs_recover.widgets.listing import Listing
@@ -44,6 +45,7 @@ class CatalogPage(Page):
         Binding("p", "plan", "plan", id="catalog.plan", tooltip="Plan a restore of the set, or of this backup"),
         Binding("space", "pick", "set", id="catalog.pick", tooltip="Put this backup into the recovery set, or out"),
         Binding("t", "thaw", "thaw", id="catalog.thaw", tooltip="Have this archived backup made readable"),
+        Binding("i", "points", "in time", id="catalog.points", tooltip="The queue's points in time (Litestream)"),
         Binding("slash", "filter", "filter", id="catalog.filter", tooltip="Show only what has these words"),
         Binding("r", "again", "reread", id="catalog.again", tooltip="Read the sources again"),
     ]
@@ -52,6 +54,7 @@ class CatalogPage(Page):
         super().__init__()
         self.filter = words
         self.shown: list[Backup] = []
+        self.folded: Mapping[str, int] = {}
         self.previewing = Previewing(self, self.draw_pane)
         self._resting: Timer | None = None
         self._is_untouched = True
@@ -79,17 +82,18 @@ class CatalogPage(Page):
     def gathered(self) -> None:
         """Another source answered: the cursor stays on its backup."""
         here = self.backup
-        self.shown = view.matching(self.console.gathered.catalog.backups, self.filter)
+        self.shown, self.folded = view.listed(self.console.gathered.catalog, self.filter)
         place = self.shown.index(here) if here in self.shown and not self._is_untouched else 0
         empty = "reading…" if self.console.gathered.waiting else "no backup matches" if self.filter else "no backups"
         self.query_one("#backups", Listing).show(len(self.shown), self.line, place, empty)
         self.draw_summary()
+        self.refresh_bindings()
         if self.backup != here or not self.previewing.of:
             self.moved()
 
     def draw_summary(self) -> None:
         """Counts, and the sources that cannot be read."""
-        lines = view.summary(self.console.gathered, len(self.shown), self.filter)
+        lines = view.summary(self.console.gathered, len(self.shown), self.filter, self.folded)
         self.query_one("#summary", Reading).show_whole(lines, 4, self.size.width - 3)
 
     def on_resize(self, _: Resize) -> None:
@@ -170,7 +174,7 @@ class CatalogPage(Page):
     def action_thaw(self) -> None:
         """What a thaw would take."""
         if self.backup:
-            self.console.show_thaw(self.backup)
+            self.console.push_screen(ThawPage(self.backup))
 
     def action_filter(self) -> None:
         """Type words."""

@@ -64,7 +64,7 @@ class Console(App[int], inherit_bindings=False):
         self._session = None if callable(opened) else opened
         self._opening = opened if callable(opened) else None
         self._read_only = read_only
-        self.guide = dict(guide or {})
+        self.guide: Mapping[str, str] = guide or {}
         self.gathered = Gathered()
         self.picked: dict[str, Backup] = {}
         self.previews: dict[Backup, Preview] = {}
@@ -178,8 +178,7 @@ class Console(App[int], inherit_bindings=False):
 
     def _fatal_error(self) -> None:
         """Textual would print a traceback over the operator's screen; it goes to the log instead."""
-        error = sys.exception() or self._exception or RuntimeError("unknown")
-        told = self.unexpected(error)
+        told = self.unexpected(sys.exception() or self._exception or RuntimeError("unknown"))
         self._exit_renderables.append(Text(f"pacs-recover: {told.message}; a run goes on. {told.hint}"))
         self._close_messages_no_wait()
 
@@ -193,34 +192,26 @@ class Console(App[int], inherit_bindings=False):
             self._read(source)
 
     def _read(self, source: Source) -> None:
-        def done(part: Catalog) -> None:
-            self.gathered.add(source.name, part)
-            self._tell_gathered()
-
-        def grown(part: Catalog) -> None:
-            self.gathered.grow(source.name, part)
-            self._tell_gathered()
-
-        def work(task: Task) -> Catalog:
-            told = partial(self.background.tell, task, grown)
-            return self.session.read(source, told)
+        grown, done = (partial(self._hear, hear, source.name) for hear in (self.gathered.grow, self.gathered.add))
 
         def failed(error: RecoverError) -> None:
-            self.gathered.fail(source.name, source.kind, error.message, error.hint)
-            self._tell_gathered()
+            self._hear(self.gathered.fail, source.name, source.kind, error.message, error.hint)
 
-        self.background.start(f"source {source.name}", work, done, failed)
+        def read(task: Task) -> Catalog:
+            return self.session.read(source, partial(self.background.tell, task, grown))
 
-    def _tell_gathered(self) -> None:
+        self.background.start(f"source {source.name}", read, done, failed)
+
+    def _hear(self, hear: Callable[..., None], *told: Any) -> None:
+        """A source answered, as far as it goes."""
+        hear(*told)
         for screen in self.screen_stack:
             if isinstance(screen, Page) and screen.is_mounted:
                 screen.gathered()
 
     def pick(self, backup: Backup) -> None:
         """Into the recovery set, or out of it."""
-        if self.picked.get(backup.component) == backup:
-            del self.picked[backup.component]
-        else:
+        if self.picked.pop(backup.component, None) != backup:
             self.picked[backup.component] = backup
 
     def do(self, action: str) -> None:
@@ -238,6 +229,17 @@ class Console(App[int], inherit_bindings=False):
 
         self.push_screen(CatalogPage(words))
 
+    @property
+    def has_points(self) -> bool:
+        """Whether a source of the site is a Litestream replica."""
+        return any(state.kind == "litestream" for part in self.gathered.parts.values() for state in part.sources)
+
+    def show_points(self) -> None:
+        """The points in time."""
+        from pacs_recover.screens.points import PointsPage
+
+        self.push_screen(PointsPage())
+
     def show_preview(self, backup: Backup) -> None:
         """One backup in full."""
         from pacs_recover.screens.preview import PreviewPage
@@ -249,12 +251,6 @@ class Console(App[int], inherit_bindings=False):
         from pacs_recover.screens.choose import ChoosePage
 
         self.push_screen(ChoosePage(names, backups or {}))
-
-    def show_thaw(self, backup: Backup) -> None:
-        """What having an archived backup made readable would take."""
-        from pacs_recover.screens.thaw import ThawPage
-
-        self.push_screen(ThawPage(backup))
 
     def show_plan(self, backups: Iterable[Backup]) -> None:
         """Make and show a plan."""
@@ -305,8 +301,7 @@ class Console(App[int], inherit_bindings=False):
 
     def open_demo(self, opened: tuple[Session, Mapping[str, str]]) -> None:
         """Go on with a demo site."""
-        session, guide = opened
-        self.guide = dict(guide)
+        session, self.guide = opened
         self.pop_screen()
         self._opened(session)
 
@@ -330,10 +325,6 @@ class Console(App[int], inherit_bindings=False):
     def action_leave(self) -> None:
         """Leave; of a run that goes on it is said how to find it again."""
         running = next((name for name, known in self.followings.items() if not known.over()), "")
-        running = running or self.page.run_in_sight()
-        if running:
-            self.last_words = f"The run {running} goes on without this terminal.\n" + "".join(
-                f"  {what}{self.session.line(verb, running)}\n"
-                for what, verb in (("follow it:  ", "attach"), ("undo it:    ", "rollback"))
-            )
+        if running := running or self.page.run_in_sight():
+            self.last_words = self.session.goes_on(running)
         self.exit(0)

@@ -36,8 +36,9 @@ class Overview(Page):
         Binding("c", "catalog", "catalog", id="overview.catalog", tooltip="All backups of all sources"),
         Binding("p", "plan", "plan", id="overview.plan", tooltip="Plan a restore of this component's newest backup"),
         Binding("f", "full", "full", id="overview.full", tooltip="Plan a restore of config, certs and queue together"),
+        Binding("i", "points", "in time", id="overview.points", tooltip="The queue's points in time (Litestream)"),
         Binding("t", "runs", "runs", id="overview.runs", tooltip="Past and present runs and their reports"),
-        Binding("i", "app.audit", "audit", show=False, id="overview.audit", tooltip="Who looked, planned, restored"),
+        Binding("w", "app.audit", "audit", show=False, id="overview.audit", tooltip="Who looked, planned, restored"),
         Binding("r", "again", "reread", id="overview.again", tooltip="Read the sources and what lives again"),
     ]
 
@@ -109,6 +110,7 @@ class Overview(Page):
         """Another source answered."""
         self.look()
         self.draw()
+        self.refresh_bindings()
 
     def draw(self) -> None:
         """Everything on it."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pacs_recover.screens.ages import minute, short_age
-from pacs_recover.text import count, safe
+from pacs_recover.text import both_times, count, safe
 from pacs_recover.widgets.line import LOOKS, Line, cells, stated, symbol, title
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def _open(run: OpenRun, read_only: bool) -> list[Line]:
     by = "" if run.operator == operator() else f" {who}"
     match run.outcome:
         case "running":
-            return [Line(f"RUN {safe(run.name)}{by} IS GOING ON: press a to watch it", "bad", "▸ ")]
+            held = f" It has the site on {safe(run.host)} since {both_times(run.since)}." if run.since else ""
+            return [Line(f"RUN {safe(run.name)}{by} IS GOING ON: press a to watch it.{held}", "bad", "▸ ")]
         case "rollback_incomplete":
             return [Line(f"RUN {safe(run.name)}{by}: ROLLBACK INCOMPLETE. Press a to see what is left", "bad", "✗ ")]
         case "unreadable":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pacs_recover.events import StepLine
+from pacs_recover.events import Choice, StepLine
 from pacs_recover.model import Backup
 from pacs_recover.plan import Plan
 from pacs_recover.screens.choosing import skew
@@ -35,6 +35,8 @@ def lines(plan: Plan, read_only: bool) -> list[Line]:
         *_risk(plan),
         title("Recovery set"),
         *(Line(f"{safe(b.id)}  {both_times(b.taken_at)}", "", "  • ") for b in backups),
+        *_records(request.choices),
+        *(Line(choice.reached, "", "    ") for choice in request.choices if choice.reached),
         *(Line(line.text, line.look, f"  {line.start}") for line in skew(backups)),
         *(
             stated(fact.state, f"{fact.label}: {fact.value}")
@@ -52,6 +54,14 @@ def lines(plan: Plan, read_only: bool) -> list[Line]:
         title("What lives now is kept"),
         Line("set aside beside it, listed in the catalog as aside; the run can be rolled back afterwards", "", "  "),
     ]
+
+
+def _records(choices: Sequence[Choice]) -> list[Line]:
+    """What the bytes were held against, once for all of which it is true."""
+    of: dict[str, list[str]] = {}
+    for choice in choices:
+        of.setdefault(choice.manifest, []).append(choice.backup.component)
+    return [Line(f"{', '.join(names)}: {said}", "", "    ") for said, names in of.items()]
 
 
 def _may_it(plan: Plan, read_only: bool) -> list[Line]:

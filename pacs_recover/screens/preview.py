@@ -13,7 +13,7 @@ from pacs_recover.model import Backup
 from pacs_recover.screens import preview_view as view
 from pacs_recover.screens.page import Page
 from pacs_recover.screens.previewing import Previewing
-from pacs_recover.screens.thaw import may_thaw
+from pacs_recover.screens.thaw import ThawPage, may_thaw
 from pacs_recover.widgets.reading import Reading
 
 
@@ -82,7 +82,7 @@ class PreviewPage(Page):
 
     def action_thaw(self) -> None:
         """What a thaw would take."""
-        self.console.show_thaw(self.backup)
+        self.console.push_screen(ThawPage(self.backup))
 
     def action_plan(self) -> None:
         """Choose with this backup."""

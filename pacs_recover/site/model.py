@@ -129,6 +129,8 @@ class LitestreamConfig(Closed, frozen=True, tag_field="kind", tag="litestream"):
     """The root of a replica in files; or ``s3`` is given."""
     s3: BucketConfig | None = None
     """The bucket and prefix of a replica in S3."""
+    followed: bool = True
+    """Whether the site's Litestream still writes it: after a restore of the queue it is then seen to follow again."""
 
 
 SourceConfig = LocalConfig | S3Config | GitConfig | LitestreamConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from msgspec import Struct
 
@@ -15,8 +15,12 @@ from pacs_recover.site.model import GitConfig, LitestreamConfig, LocalConfig, S3
 
 if TYPE_CHECKING:
     from pacs_recover.site import Site
+    from pacs_recover.sources.litestream import LitestreamSource
     from pacs_recover.sources.litestream_store import Store
     from pacs_recover.sources.s3.archive import Thaw, Tier
+
+REPLICA = "litestream"
+"""The kind of a source whose backups are points in time: very many, of one database."""
 
 
 class Problem(Struct, frozen=True):
@@ -41,6 +45,11 @@ class Source(Protocol):
         """Which kind of place it is."""
         ...
 
+    @property
+    def proof(self) -> str:
+        """What a read to the end holds a backup's bytes against by itself; empty where a manifest can lie beside it."""
+        ...
+
     def listing(self, component: str | None = None) -> Iterator[Backup | Problem]:
         """Its backups (of one component) in no certain order, each as soon as it is known. SourceError."""
         ...
@@ -53,9 +62,8 @@ class Source(Protocol):
         ...
 
 
-@runtime_checkable
 class Archive(Protocol):
-    """A source that knows more of a backup than its listing tells, and where it may have to be thawed to be read."""
+    """What a source can be asked of single backups, where they may have to be thawed to be read."""
 
     def facts(self, backup: Backup) -> tuple[Fact, ...]:
         """What it says of this one backup. SourceError."""
@@ -71,6 +79,15 @@ class Archive(Protocol):
         Raises Refused, SourceError, UsageError.
         """
         ...
+
+
+def archive_of(source: Source) -> Archive | None:
+    """The archive behind a source, which itself only lists and opens; None where there is none."""
+    if source.kind != "s3":
+        return None
+    from pacs_recover.sources.s3 import S3Archive, S3Source
+
+    return S3Archive(source) if isinstance(source, S3Source) else None
 
 
 def sources_of(site: Site, journals: Iterable[Path]) -> tuple[Source, ...]:
@@ -98,9 +115,14 @@ def _source(config: SourceConfig, site: Site) -> Source:
 
             return GitSource(config.name, config.repository, config.branch, config.directory)
         case LitestreamConfig():
-            from pacs_recover.sources.litestream import LitestreamSource
+            return replica_of(config, site)
 
-            return LitestreamSource(config.name, _store(config), site.live.queue)
+
+def replica_of(config: LitestreamConfig, site: Site) -> LitestreamSource:
+    """The Litestream replica that a section of the site file describes."""
+    from pacs_recover.sources.litestream import LitestreamSource
+
+    return LitestreamSource(config.name, _store(config), site.live.queue)
 
 
 def _store(config: LitestreamConfig) -> Store:

@@ -32,6 +32,7 @@ class AsideSource:
 
     name = "aside"
     kind = "aside"
+    proof = "no recorded hash: it is what lived here"
 
     def __init__(self, journals: Iterable[Path]) -> None:
         self.journals = tuple(journals)
@@ -78,7 +79,7 @@ def _kept(effect: Effect, ids: names.Ids) -> Iterator[Backup | Problem]:
     try:
         inverse = msgspec.convert(effect.args, BringBack)
     except msgspec.ValidationError as error:
-        yield Problem(f"effect {effect.n}", f"not one this version knows: {error}", LOOK)
+        yield Problem(f"effect {effect.n}", f"not one this version knows: {safe(error)}", LOOK)
         return
     slots: list[_Slot] = []
     problem = None

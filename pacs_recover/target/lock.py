@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from pacs_recover.errors import Busy, Refused
+from pacs_recover.model import UNDECODABLE
 from pacs_recover.target import places, rooms
 from pacs_recover.text import both_times, safe
 
@@ -74,7 +75,7 @@ def read_mark(path: Path) -> Mark | None:
     """What a lock file says; None where it says nothing or cannot be read."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Mark)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNDECODABLE):
         return None
 
 
@@ -107,7 +108,7 @@ def read_holder(file: Path) -> Holder | None:
     """Who took this lock last; None where that is not known."""
     try:
         return msgspec.json.decode(_by(file).read_bytes(), type=Holder)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNDECODABLE):
         return None
 
 
@@ -194,7 +195,7 @@ class SiteLock:
 def _decode(text: bytes) -> Mark | None:
     try:
         return msgspec.json.decode(text, type=Mark)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return None
 
 

@@ -255,8 +255,20 @@ def test_a_source_that_hangs_or_fails_hides_no_other(small: SmallSite, make: Mak
         assert [value.partition(" ")[0] for value in unread] == ["hangs", "stranger", "gone"]
         named = shell("plan", "certs", "--backup", plan["backups"][0]["id"], "--json", code=0).json
         assert not [fact for fact in named["findings"] if fact["label"] == "source"]
-    broken = on(small, sources[2], sources[4])("catalog", "--json", code=3)
-    assert [state["ok"] for state in broken.json["sources"]] == [False, False, True]
+    broken = on(small, sources[2], sources[4])
+    assert [state["ok"] for state in broken("catalog", "--json", code=3).json["sources"]] == [False, False, True]
+    error = broken("plan", "certs", "--json", code=3).error
+    assert "no backup of certs (stranger could not be read: stranger: cannot read s3://" in error["message"]
+
+
+def test_what_has_been_read_is_told_while_a_large_bucket_is(small: SmallSite, make: Make) -> None:
+    upload(small, bucket := make(), "config", "queue")
+    slow: Meddle = lambda request: Fault(delay=2.5) if "prefix=site-a/queue/" in request.path else None  # noqa: E731
+    shell = on(small, section(bucket))
+    with bucket.proxy.meddling(slow), shell.terminal("catalog", "--source", "s3") as terminal:
+        terminal.expect("1 backup so far; still reading s3")
+        terminal.expect("queue/")
+        assert terminal.ends() == 0
 
 
 def test_what_is_newer_but_archived_is_told_in_the_plan(small: SmallSite, make: Make) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.shell import Shell, risky, until, with_site
 from tests.runs.small_site import SmallSite
+from tests.sources.make_replica import VERSIONS, golden
 
 TEXT = (Path(__file__).parents[2] / "docs/cli-json.md").read_text()
 ROW = re.compile(r"^\| `(\w+)` \| (.+?) \| .*\|$")
@@ -98,6 +99,7 @@ def test_documents_that_look(shell: Shell, small: SmallSite) -> None:
     check(shell("status", "--json").json, "Status")
     check(shell("site", "check", "--json").json, "Check")
     check(shell("preview", "nonsense", "--json").json, "Error")
+    check(shell("verify", small.demo.good["queue"], small.demo.corrupt, "--json", code=6).json, "Verification")
     check(shell("audit", "show", "--json").json, "Audit")
     check(shell("audit", "verify", "--json").json, "Verified")
     (small.root / "state/audit/000000000000.jsonl").write_text("no record\n")
@@ -132,6 +134,28 @@ def test_documents_of_a_site_in_trouble(small: SmallSite, tmp_path: Path) -> Non
     check(shell("status", "--json").json, "Status")
     check(shell("site", "check", "--json").json, "Check")
     check(with_site(small, soak="soon")("site", "check", "--json").json, "Check")
+
+
+def test_documents_of_a_site_with_a_replica(small: SmallSite, tmp_path: Path) -> None:
+    roots = [golden(version, make_dir(tmp_path / version))[0] for version in VERSIONS]
+    for path in roots[0].glob("generations/*/snapshots/*"):
+        path.unlink()
+    sources = [{"kind": "litestream", "name": root.parent.name, "path": str(root)} for root in roots]
+    shell = with_site(small, sources=sources)
+    found = shell("points", "--json", code=0).json
+    check(found, "Points")
+    assert found["points"]
+    assert found["lost"]
+    check(shell("catalog", "--json").json, "Catalog")
+    made = shell("plan", "queue", "--at", found["points"][1]["at"], "--json", code=0).json
+    check(made, "Plan")
+    assert made["backups"][0]["id"] == found["points"][1]["id"]
+    assert found["points"][1]["at"] in made["backups"][0]["reached"]
+
+
+def make_dir(path: Path) -> Path:
+    path.mkdir()
+    return path
 
 
 def test_runs_their_lines_and_reports(shell: Shell, small: SmallSite) -> None:

@@ -8,14 +8,19 @@ import shutil
 import subprocess
 import tarfile
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from pacs_recover import looks
+from pacs_recover import looks, sets
+from pacs_recover import plan as plans
+from pacs_recover.cli.context import Context
 from pacs_recover.components import agreement
+from pacs_recover.demo.site_maker import build
 from pacs_recover.model import Fact
 from pacs_recover.plan import Plan
+from pacs_recover.selection import moment, select
 from tests.runs.small_site import SmallSite, outcome
 
 
@@ -142,3 +147,20 @@ def test_a_live_configuration_that_cannot_be_read_makes_it_unknown(small: SmallS
     (fact,) = about(small.plan(small.demo.good["certs"]), "agreement")
     assert fact.state == "warn"
     assert "is not known" in fact.value
+
+
+@pytest.mark.needs("git", reason="a real history")
+def test_a_set_of_real_sources_is_planned_as_it_is_proposed(tmp_path: Path) -> None:
+    demo = build(tmp_path / "site", datetime.now(UTC), messages=40, every_kind=True)
+    context = Context(demo.site_file, tmp_path / "state", False)
+    context.state.prepare()
+    found = context.catalog()
+    proposed = sets.propose(found)
+    sources = {backup.source for one in proposed for backup in one.members}
+    assert len(sources) > 2, sources
+    replicated = next(one for one in proposed if any(b.source == "replica" for b in one.members))
+    made = plans.make(context.site, select(found, ["full"], at=moment(sets.exact(replicated.anchor))), context.state)
+    assert tuple(choice.backup for choice in made.request.choices) == replicated.members
+    assert [backup["skew_seconds"] for backup in looks.plan_json(made)["backups"]] == [
+        replicated.skew(backup) for backup in replicated.members
+    ]

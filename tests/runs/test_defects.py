@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
 import os
+import random
 import shutil
 import sqlite3
 import stat
@@ -12,7 +15,7 @@ import sys
 import tarfile
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
@@ -24,7 +27,9 @@ from pacs_recover.audit import checking, log
 from pacs_recover.authority import Authority
 from pacs_recover.errors import BadBackup, RecoverError, Refused, SourceError
 from pacs_recover.events import Asked, Began, Effect, Passed
+from pacs_recover.formats import openssl_enc
 from pacs_recover.selection import select
+from pacs_recover.sources import file
 from tests.runs.small_site import SmallSite, events_of, outcome, rows
 
 
@@ -172,6 +177,57 @@ def test_b1_b2_a_database_with_a_damaged_index_is_refused_by_the_full_check(smal
     connection.close()
     with pytest.raises(BadBackup):
         small.plan(str(backup), words=["queue"])
+
+
+def unnoticed(small: SmallSite, backup: Path, flips: int, word: str) -> bytes:
+    """Flip single bits of a backup: with its recorded hash every one is refused; one that nothing else notices."""
+    stored, sums, seeded = backup.read_bytes(), backup.with_name(backup.name + ".sha256"), random.Random(backup.suffix)
+    recorded = hashlib.sha256(stored).hexdigest()
+    missed = []
+    for _ in range(flips):
+        damaged = bytearray(stored)
+        damaged[seeded.randrange(len(stored))] ^= 1 << seeded.randrange(8)
+        backup.write_bytes(damaged)
+        sums.write_text(f"{recorded}  {backup.name}\n")
+        (fact,) = looks.preview(small.site, file.at(backup), small.state).facts
+        assert fact.state == "bad"
+        assert recorded in fact.value
+        assert hashlib.sha256(damaged).hexdigest() in fact.value
+        sums.unlink()
+        if looks.preview(small.site, file.at(backup), small.state).state != "bad":
+            missed.append(bytes(damaged))
+    assert missed, "nothing is shown where every flip is found anyway"
+    backup.write_bytes(missed[0])
+    assert small.plan(str(backup), words=[word]).request.choices[0].manifest == "no recorded hash"
+    sums.write_text(f"{recorded}  {backup.name}\n")
+    return missed[0]
+
+
+def test_b3_flipped_bits_that_no_check_of_sqlite_sees_are_found_by_the_recorded_hash(
+    small: SmallSite, tmp_path: Path
+) -> None:
+    backup = tmp_path / "queue_20261110_020000.db"
+    shutil.copy(small.queue, backup)
+    damaged = unnoticed(small, backup, 60, "queue")
+    with closing(sqlite3.connect(f"{backup.as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    with pytest.raises(BadBackup, match=hashlib.sha256(damaged).hexdigest()):
+        small.plan(str(backup), words=["queue"])
+    assert small.calls() == []
+
+
+def test_b12_flipped_bits_that_decrypt_without_an_error_are_found_by_the_recorded_hash(
+    small: SmallSite, tmp_path: Path
+) -> None:
+    backup, plain = tmp_path / "config_20261110_020000.tar.enc", io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as tar:
+        tar.add(small.config / "config.yaml", "pacs_bridge/config.yaml")
+    plain.seek(0)
+    backup.write_bytes(openssl_enc.encrypting(plain, openssl_enc.password_from(small.site.key_file)).read())
+    damaged = unnoticed(small, backup, 60, "config")
+    with pytest.raises(BadBackup, match=hashlib.sha256(damaged).hexdigest()):
+        small.plan(str(backup), words=["config"])
+    assert small.calls() == []
 
 
 def test_b4_a_queue_backup_with_one_flipped_bit_is_refused(small: SmallSite) -> None:

@@ -15,7 +15,7 @@ from pacs_recover.audit.checking import Verified
 from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog, SourceState
 from pacs_recover.components import Comparison
-from pacs_recover.errors import BadBackup, RecoverError, SourceError
+from pacs_recover.errors import BadBackup, Interrupted, RecoverError, SourceError
 from pacs_recover.events import Answered, AnyEvent, Asked, Choice, Ended, Question, Request, StepLine
 from pacs_recover.front import Following
 from pacs_recover.model import Amount, Backup, Fact, Preview
@@ -75,6 +75,22 @@ BUCKET = (
     backup("config", 28, "tar.gz", source="s3", current=False, findings=(Fact("deleted", KEPT, "warn"),)),
     backup("config", 29, "tar.gz", source="s3", current=False, findings=(Fact("overwritten", KEPT, "warn"),)),
     backup("config", 30, "tar", source="git", findings=(Fact("author", "Op Erator"), Fact("subject", "Other port"))),
+)
+
+
+def point(transaction: int, seconds: float, **fields: Any) -> Backup:
+    """A point in time of so many seconds ago."""
+    taken = NOW - timedelta(seconds=seconds)
+    label = f"queue/{taken:%Y%m%d_%H%M%S}.{taken.microsecond // 1000:03}@replica"
+    more = {"size": 2_736_128, "format": "db", **fields}
+    key = f"transaction/{transaction:016x}"
+    return Backup(id=label, component="queue", source="replica", key=key, taken_at=taken, **more)
+
+
+POINTS = (
+    *(point(3000 - n, 0.5 + 1.007 * n) for n in range(8)),
+    point(2700, 3500, findings=(Fact("time", "later than the next point's", "warn"),)),
+    *(point(2700 - n, 3500 + 30.011 * n) for n in range(1, 30)),
 )
 SEEN = Preview(
     (
@@ -233,6 +249,8 @@ class Acted(Session):
             Place("aside", "aside", [b for b in BACKUPS if b.source == "aside"]),
         ]
         self.broken: dict[str, str] = {}
+        self.compared: list[str] = []
+        self.slow_compare: threading.Event | None = None
         self.previews: list[str] = []
         self.stopped: list[str] = []
         self.slow_preview: threading.Event | None = None
@@ -310,8 +328,20 @@ class Acted(Session):
             return Preview((Fact("damaged", "The gzip layer is damaged: incorrect checksum", "bad"),))
         return KEYS if backup.component == "certs" else SEEN
 
-    def compare(self, backup: Backup) -> Comparison:
-        """Some changes."""
+    def compare(self, backup: Backup, stopping: Callable[[], bool] = lambda: False) -> Comparison:
+        """Some changes; of a point in time what it does to messages, slowly if the test wants that."""
+        self.compared.append(backup.id)
+        while self.slow_compare and not self.slow_compare.wait(0.02):
+            if stopping():
+                self.stopped.append(backup.id)
+                raise Interrupted("stopped")
+        if backup.source == "replica":
+            place = POINTS.index(backup)
+            if place == 2:
+                raise BadBackup("ltx/0/x.ltx is damaged: its checksum is wrong", "choose an earlier point in time")
+            unknown = dict.fromkeys(("resent", "dead_lettered", "lost_since"))
+            known = {"resent": 12 * place, "dead_lettered": place // 2, "lost_since": 31 * place}
+            return Comparison(("the live queue cannot be read: unknown",), replay=unknown if place == 3 else known)
         return Comparison(("config: config.yaml changes",), diff=("@@ -1,2 +1,2 @@", "-port: 2575", "+port: 2576"))
 
     def thaw_offer(self, backup: Backup) -> Offer:
@@ -388,6 +418,13 @@ def bucket(*, read_only: bool = False) -> Acted:
     """A session whose backups lie in a bucket and in Git."""
     session = Acted(read_only=read_only)
     session.places = [Place(name, name, [b for b in BUCKET if b.source == name]) for name in ("s3", "git")]
+    return session
+
+
+def replicated(**options: Any) -> Acted:
+    """A session whose site has a Litestream replica too."""
+    session = Acted(**options)
+    session.places.append(Place("replica", "litestream", POINTS))
     return session
 
 

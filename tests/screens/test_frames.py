@@ -16,9 +16,10 @@ from pacs_recover.audit.checking import Finding, Verified
 from pacs_recover.errors import RecoverError, UsageError
 from pacs_recover.model import Fact
 from pacs_recover.screens.console import Console
+from pacs_recover.screens.points import PointsPage
 from pacs_recover.session import NoSite, OpenRun
 from tests.report import story
-from tests.screens.acted import RUN, Acted, Place, Told, bad_plan, bucket, report_of
+from tests.screens.acted import RUN, Acted, Place, Told, bad_plan, bucket, replicated, report_of
 from tests.screens.conftest import frame, picture
 
 Accepted = Callable[[str, str], None]
@@ -37,6 +38,13 @@ async def settle(pilot: Pilot[Any]) -> None:
         before = now
 
 
+async def weighed(pilot: Pilot[Any]) -> None:
+    """Wait until a point in time under the cursor is compared: how far it comes depends on the machine else."""
+    page = pilot.app.screen
+    while isinstance(page, PointsPage) and page.backup and not (page.weighing.compared or page.weighing.problem):
+        await pilot.pause(0.05)
+
+
 async def shown(
     session: Any, keys: Sequence[str] = (), size: tuple[int, int] = SMALL, do: Do | None = None, **options: Any
 ) -> Any:
@@ -49,8 +57,9 @@ async def shown(
         for key in keys:
             await pilot.press(key)
             await settle(pilot)
+            await weighed(pilot)
         if keys and keys[-1] in ("c", "down"):
-            await pilot.pause(0.4)
+            await pilot.pause(0.6)
         await settle(pilot)
         assert all(len(row) <= size[0] for row in frame(app).splitlines())
         return frame(app), picture(app)
@@ -103,10 +112,14 @@ MAIN: dict[str, tuple[Callable[[], Acted], tuple[str, ...]]] = {
     "commands": (Acted, ("ctrl+p",)),
     "command-line": (Acted, ("f", "enter", "y")),
     "filter": (Acted, ("c", "slash", "c", "o", "n", "f")),
-    "audit": (Acted, ("i", "down")),
+    "audit": (Acted, ("w", "down")),
+    "catalog-points": (replicated, ("c",)),
+    "points": (replicated, ("i", "down", "down", "down", "down")),
+    "points-gap": (replicated, ("i", *("down",) * 8)),
+    "points-damaged": (replicated, ("i", "down", "down")),
     "read-only": (lambda: Acted(read_only=True), ("f", "enter")),
 }
-PICTURES = ("overview", "catalog", "plan")
+PICTURES = ("overview", "catalog", "plan", "points")
 
 
 @pytest.mark.parametrize("name", MAIN)
@@ -163,7 +176,7 @@ def test_an_audit_that_is_damaged_says_where(accepted: Accepted) -> None:
     session = Acted()
     found = (Finding("removed", "000000000000.jsonl line 4", "records 3 to 4 are missing before it"),)
     session.verified = Verified(records=6, findings=found, anchors=(), proven_to=2)
-    accepted("audit-damaged.txt", look(session, ("i",))[0])
+    accepted("audit-damaged.txt", look(session, ("w",))[0])
 
 
 def test_what_cannot_be_recorded_is_told_on_the_screen_and_stays_in_sight() -> None:

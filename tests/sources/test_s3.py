@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from pacs_recover.authority import Authority
 from pacs_recover.errors import UsageError
 from pacs_recover.model import Backup
 from pacs_recover.sources import Problem
-from pacs_recover.sources.s3 import archive, pages
+from pacs_recover.sources.s3 import archive, bucket, pages
+from pacs_recover.sources.s3.place import place_of
 from tests.sources.s3_asked import NIGHT, content, failure, kept, labels, listed, make, one, source, there
 from tests.sources.s3_proxy import Fault, Meddle, Request
 from tests.sources.s3_server import Bucket
@@ -43,6 +45,28 @@ def test_the_guides_layout_is_listed_by_its_names(there: Bucket) -> None:
     assert night.taken_at == datetime(2026, 11, 10, 2, tzinfo=UTC)
     assert (night.size, night.format, night.storage_class, night.readable) == (7, "db.gz", "STANDARD", True)
     assert night.key.startswith(f"s3://{there.name}/{NIGHT}")
+
+
+def test_a_manifest_or_checksum_beside_a_backup_is_found_across_pages(there: Bucket, tmp_path: Path) -> None:
+    first, second, third = (f"queue/queue_202611{day}_020000.db.gz" for day in (10, 11, 12))
+    for key in (first, f"{first}.asc", f"{first}.manifest.json", f"{first}.sha256", second, f"{second}.sha256", third):
+        there.put(key, key.encode())
+    with there.proxy.meddling(lambda request: Fault(swap=("max-keys=1000", "max-keys=1"))):
+        found = {place_of(backup.key).key: backup for backup in listed(source(there))}
+    assert list(found) == [first, second, third]
+    recorded = [place_of(backup.recorded).key if backup.recorded else "" for backup in found.values()]
+    assert recorded == [f"{first}.manifest.json", f"{second}.sha256", ""]
+    beside = replace(found[second], key=found[second].recorded, size=None)
+    assert content(source(there), beside, tmp_path) == f"{second}.sha256".encode()
+
+
+def test_what_is_not_current_has_no_record_as_it_may_be_anothers(kept: Bucket) -> None:
+    for text in (b"old", b"new"):
+        kept.put(NIGHT, text)
+    kept.put(f"{NIGHT}.sha256")
+    assert [(one.current, bool(one.recorded)) for one in listed(source(kept))] == [(False, False), (True, True)]
+    kept.delete(f"{NIGHT}.sha256")
+    assert not any(one.recorded for one in listed(source(kept)))
 
 
 def test_only_what_lies_below_the_prefix_is_listed_flat_or_nested(there: Bucket) -> None:
@@ -182,7 +206,7 @@ def test_object_lock_versions_and_encryption_are_told(make: Callable[..., Bucket
     )
     locked.put(NIGHT, ServerSideEncryption="AES256")
     backup = one(source(locked))
-    facts = {fact.label: fact.value for fact in source(locked).facts(backup)}
+    facts = {fact.label: fact.value for fact in bucket.facts_of(source(locked), backup)}
     assert facts["bucket"] == "keeps versions, Object Lock (COMPLIANCE, 30 days), encrypted (AES256)"
     assert facts["encryption"] == "AES256"
     assert facts["object lock"].startswith("COMPLIANCE until 20")

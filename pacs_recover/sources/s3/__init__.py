@@ -27,6 +27,7 @@ class S3Source:
     """The backups below one prefix of a bucket, told by their names as in a directory."""
 
     kind = "s3"
+    proof = ""
 
     def __init__(self, config: S3Config, zone: tzinfo, objectives: Mapping[str, Objective] | None = None) -> None:
         self.name = config.name
@@ -53,18 +54,6 @@ class S3Source:
         with self._thawed(backup, place), opened(self.config, place, backup.size) as file:
             yield file
 
-    def facts(self, backup: Backup) -> tuple[Fact, ...]:
-        """What the bucket says of this object beyond its listing. SourceError."""
-        return bucket.facts_of(self, backup)
-
-    def state_of(self, backup: Backup) -> Thaw:
-        """Whether it can be read now. SourceError."""
-        return archive.state_of(self, backup)
-
-    def thaw(self, backup: Backup, authority: Authority, tier: Tier, days: int) -> Thaw:
-        """Have an archived backup made readable for some days, which costs. SourceError, UsageError."""
-        return archive.thaw(self, backup, authority, tier, days)
-
     @contextmanager
     def _thawed(self, backup: Backup, place: Place) -> Iterator[None]:
         """Have the error of an archived object say how long a thaw takes, and how it is asked for."""
@@ -79,4 +68,23 @@ class S3Source:
             raise Unreadable(place, error.code, told) from error
 
 
-__all__ = ["S3Source"]
+class S3Archive:
+    """The same bucket, asked about single objects, and for a thaw."""
+
+    def __init__(self, source: S3Source) -> None:
+        self.source = source
+
+    def facts(self, backup: Backup) -> tuple[Fact, ...]:
+        """What the bucket says of this object beyond its listing. SourceError."""
+        return bucket.facts_of(self.source, backup)
+
+    def state_of(self, backup: Backup) -> Thaw:
+        """Whether it can be read now. SourceError."""
+        return archive.state_of(self.source, backup)
+
+    def thaw(self, backup: Backup, authority: Authority, tier: Tier, days: int) -> Thaw:
+        """Have an archived backup made readable for some days, which costs. Refused, SourceError, UsageError."""
+        return archive.thaw(self.source, backup, authority, tier, days)
+
+
+__all__ = ["S3Archive", "S3Source"]

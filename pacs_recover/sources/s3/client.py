@@ -52,6 +52,23 @@ def telling(place: Place, doing: str = "read") -> Iterator[None]:
         raise unreadable(place, error, doing) from error
 
 
+def credentials(client: Any, place: Place) -> dict[str, str]:
+    """What a client signs with, by the names of AWS's credentials file. SourceError where there is nothing."""
+    from botocore.exceptions import NoCredentialsError
+
+    with telling(place):
+        own = client._get_credentials()
+        if own is None:
+            raise NoCredentialsError
+        keys = own.get_frozen_credentials()
+    found = {
+        "aws_access_key_id": keys.access_key,
+        "aws_secret_access_key": keys.secret_key,
+        "aws_session_token": keys.token,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
 def _client(config: BucketConfig) -> Any:
     from botocore.session import Session
 

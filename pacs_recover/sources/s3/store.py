@@ -14,7 +14,7 @@ from pacs_recover.errors import SourceError
 from pacs_recover.formats.streams import Reader
 from pacs_recover.site.model import BucketConfig
 from pacs_recover.sources.litestream_store import Entry, Vanished
-from pacs_recover.sources.s3.client import CONNECTIONS, connected, telling
+from pacs_recover.sources.s3.client import CONNECTIONS, connected, credentials, telling
 from pacs_recover.sources.s3.download import streamed
 from pacs_recover.sources.s3.pages import pages
 from pacs_recover.sources.s3.place import Place
@@ -80,6 +80,10 @@ class S3Store:
         with telling(place):
             head = self._connected().head_object(**place.named)
         return {str(name).lower(): str(value) for name, value in head.get("Metadata", {}).items()}
+
+    def credentials(self) -> dict[str, str]:
+        """What the connection signs with now, by the names of AWS's credentials file. SourceError."""
+        return credentials(self._connected(), Place(self.config.bucket, self.root))
 
     def _head(self, place: Place, length: int) -> bytes:
         asked: dict[str, Any] = {**place.named, "Range": f"bytes=0-{max(length, 1) - 1}"}
