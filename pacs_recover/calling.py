@@ -1,11 +1,10 @@
-"""How this program is called: again for the same site, and whether it may change anything."""
+"""How this program is called: again for the same site."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from shlex import quote
 
-from pacs_recover.errors import Refused
 from pacs_recover.state import default_place
 
 
@@ -17,9 +16,3 @@ def program(site: Path | None, state: Path | None, *, read_only: bool = False) -
     if state is not None and state.absolute() != default_place():
         words += ["--state", str(state.absolute())]
     return " ".join(map(quote, words + (["--read-only"] if read_only else [])))
-
-
-def must_write(read_only: bool, what: str) -> None:
-    """Refused where the operator said that nothing may be changed."""
-    if read_only:
-        raise Refused(f"{what} changes things, and this is READ-ONLY", "leave --read-only out to do it")

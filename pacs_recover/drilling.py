@@ -12,6 +12,7 @@ import msgspec
 
 from pacs_recover import __version__, engine, worker
 from pacs_recover import plan as plans
+from pacs_recover.authority import Authority
 from pacs_recover.drill.sandboxes import choose
 from pacs_recover.drill.sweeping import sweep
 from pacs_recover.errors import BadBackup, SourceError
@@ -92,8 +93,9 @@ def _request(site: Site, order: Order, choices: tuple[Choice, ...], drill: Drill
     )
 
 
-def start(made: Made, site: Site, state: State) -> Following:
+def start(made: Made, site: Site, state: State, authority: Authority) -> Following:
     """Start it in a worker; one whose backups were no good ends here, with a journal that says so. Refused, OSError."""
+    authority.must_allow("a drill")
     state.prepare()
     run = state.new_run()
     assert made.request.drill is not None
@@ -102,7 +104,7 @@ def start(made: Made, site: Site, state: State) -> Following:
     request = msgspec.structs.replace(made.request, run=run.name, drill=drill, live=below(home, drill.production))
     write_request(run, request)
     if made.problem is None:
-        return Following(run, worker.spawn(run, "restore"))
+        return Following(run, worker.spawn(run, "restore", authority))
     journal = Journal(run / JOURNAL, create=True)
     try:
         _fail(journal, request, made.problem)

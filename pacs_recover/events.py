@@ -167,6 +167,13 @@ class Answered(Event, frozen=True, kw_only=True):
     by: str
 
 
+class Handed(Event, frozen=True, kw_only=True):
+    """Another operator took the questions over: from now on only that one's answers count."""
+
+    by: str
+    before: str
+
+
 class Progress(Event, frozen=True, kw_only=True):
     """How far a step is; at most one a second."""
 
@@ -241,7 +248,20 @@ class Ended(Event, frozen=True, kw_only=True):
 
 
 AnyEvent = (
-    Planned | Resumed | Began | Asked | Answered | Progress | Passed | Failed | Effect | Sealed | Undone | Noted | Ended
+    Planned
+    | Resumed
+    | Began
+    | Asked
+    | Answered
+    | Handed
+    | Progress
+    | Passed
+    | Failed
+    | Effect
+    | Sealed
+    | Undone
+    | Noted
+    | Ended
 )
 
 _encoder = msgspec.json.Encoder()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pacs_recover.errors import RecoverError
 from pacs_recover.model import Backup, Fact, Service
-from pacs_recover.site import Site
+from pacs_recover.site import Site, key_facts
 from pacs_recover.target import places
 from pacs_recover.target.host import owner_of
 from pacs_recover.text import both_times, count
@@ -40,6 +40,12 @@ def host_findings(site: Site, services: Iterable[Service]) -> tuple[Fact, ...]:
     if not site.services:
         facts.append(Fact("service", "this site controls no service: stop PACS Bridge before, start it after", "warn"))
     return tuple(facts)
+
+
+def key_findings(site: Site, backups: Sequence[Backup]) -> tuple[Fact, ...]:
+    """What is not right with where the key of encrypted backups is kept."""
+    found = key_facts(site, any(backup.encrypted for backup in backups))
+    return tuple(fact for fact in found if fact.state != "ok")
 
 
 def set_findings(backups: Sequence[Backup]) -> tuple[Fact, ...]:

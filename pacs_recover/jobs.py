@@ -22,6 +22,7 @@ from pacs_recover.services.health import Health, probe
 from pacs_recover.site import Site
 from pacs_recover.site.model import from_data
 from pacs_recover.sources import Source, sources_of
+from pacs_recover.state import run_scratch
 from pacs_recover.target import places
 from pacs_recover.target.control import Control
 from pacs_recover.target.host import Target
@@ -83,7 +84,7 @@ def open_job(request: Request, journal: Journal, journals: Iterable[Path] = ()) 
         look=look_at(site, request.live, services, carry_over=request.carry_over),
         choices={choice.backup.component: choice for choice in request.choices},
         questions=request.questions,
-        open=opener(site, journals, journal.path.parent),
+        open=opener(site, journals, run_scratch(journal.path.parent)),
         services=services,
         host=Target(site, request.live, control, journal),
     )

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from pacs_recover import catalog, front, report, sets, site
+from pacs_recover import catalog, confinement, front, report, sets, site
+from pacs_recover.audit.record import What
 from pacs_recover.catalog import Catalog
 from pacs_recover.components import Comparison, Look, Read, component, exhaust, judge, read_backup
 from pacs_recover.errors import BadBackup, SourceError
@@ -22,6 +23,7 @@ from pacs_recover.services import services_of
 from pacs_recover.site import Site
 from pacs_recover.sources import archive_of
 from pacs_recover.state import JOURNAL, State
+from pacs_recover.target.lock import Holder
 from pacs_recover.text import age, both_times, precise, seconds, stamp
 
 
@@ -36,11 +38,21 @@ def preview(
     state: State,
     stopping: Callable[[], bool] = lambda: False,
     amount: Callable[[Amount], None] = lambda _: None,
+    what: What = "preview",
 ) -> Preview:
     """Read a backup to its end in private scratch and say what it is; damage is a fact too.
 
-    SourceError; Interrupted where it is told to stop.
+    SourceError; Interrupted where it is told to stop. It is recorded as ``what``.
     """
+    with state.audit.noting(what, backup.id, of.name) as entry:
+        seen = _previewed(of, backup, state, stopping, amount)
+        entry.outcome = seen.state
+    return seen
+
+
+def _previewed(
+    of: Site, backup: Backup, state: State, stopping: Callable[[], bool], amount: Callable[[Amount], None]
+) -> Preview:
     with state.scratch() as scratch:
         into = scratch / "content"
         into.mkdir(mode=0o700)
@@ -72,7 +84,7 @@ def read_whole(done: Read) -> tuple[Fact, ...]:
 
 def compare(of: Site, backup: Backup, state: State, stopping: Callable[[], bool] = lambda: False) -> Comparison:
     """What restoring a backup would change. BadBackup, SourceError; Interrupted where it was told to stop."""
-    with state.scratch() as scratch:
+    with state.audit.noting("diff", backup.id, of.name), state.scratch() as scratch:
         into, spare = scratch / "content", scratch / "live"
         into.mkdir(mode=0o700)
         spare.mkdir(mode=0o700)
@@ -159,9 +171,28 @@ def status(of: Site, found: Catalog, state: State) -> dict[str, Any]:
             {"name": name, "activity": s.activity, "detail": s.detail, "state": ways.get(s.activity, "bad")}
             for name, s in services
         ],
+        "locks": [holder_json(holder) for holder in front.holders(front.request_of(of))],
+        "findings": [{"label": f.label, "value": f.value, "state": f.state} for f in findings(of, found)],
         "unfinished": [run_summary(run) for run in front.unfinished(state)],
         "sources": [{"name": s.name, "kind": s.kind, "ok": s.ok, "error": s.error} for s in found.sources],
     }
+
+
+def holder_json(holder: Holder) -> dict[str, Any]:
+    """The JSON contract of who holds a lock."""
+    return {
+        "what": holder.what,
+        "operator": holder.operator,
+        "host": holder.host,
+        "pid": holder.pid,
+        "since": stamp(holder.since),
+    }
+
+
+def findings(of: Site, found: Catalog) -> tuple[Fact, ...]:
+    """What is not right with this host before anything happens: where the key is, how read-only is kept."""
+    needed = any(backup.encrypted for backup in found.backups)
+    return (*site.key_facts(of, needed), *confinement.facts())
 
 
 def _freshness(of: Site, found: Catalog, name: str, now: datetime) -> dict[str, Any]:
@@ -188,4 +219,8 @@ def check_site(option: Path | None) -> tuple[list[Any], tuple[Fact, ...]]:
     loaded = found.load()
     from pacs_recover.findings import host_findings
 
-    return [], (*site.environment_facts(loaded), *host_findings(loaded, services_of(loaded)))
+    return [], (
+        *site.environment_facts(loaded),
+        *site.key_facts(loaded, False),
+        *host_findings(loaded, services_of(loaded)),
+    )

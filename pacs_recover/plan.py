@@ -16,11 +16,13 @@ import msgspec
 from msgspec import Struct
 
 from pacs_recover import engine, following, pace
+from pacs_recover.anchoring import anchor as vouch
+from pacs_recover.authority import Authority
 from pacs_recover.checklist import checklist
 from pacs_recover.components import Comparison, Job, Look, component, exhaust, judge, naming, read_backup
 from pacs_recover.errors import BadBackup, RecoverError, Refused, UsageError
 from pacs_recover.events import Choice, LivePath, Question, Request, StepLine
-from pacs_recover.findings import host_findings, set_findings
+from pacs_recover.findings import host_findings, key_findings, set_findings
 from pacs_recover.formats.streams import Hashing
 from pacs_recover.jobs import live_paths, look_at, opener
 from pacs_recover.model import UNDECODABLE, Backup, Fact, Preview
@@ -82,6 +84,22 @@ def make(
     """Read every backup to its end, judge it, compare it with what lives. BadBackup, SourceError, RecoverError."""
 
     refuse_carrying(backups, carry_over)
+    with state.audit.noting("plan", " ".join(backup.id for backup in backups), site.name) as entry:
+        made = _make(site, backups, state, since, at, carry_over=carry_over)
+        entry.outcome = f"plan {made.plan_id}"
+    vouch(site, state)
+    return made
+
+
+def _make(
+    site: Site,
+    backups: Sequence[Backup],
+    state: State,
+    since: datetime | None,
+    at: datetime | None,
+    *,
+    carry_over: bool,
+) -> Plan:
     live, services = live_paths(site), services_of(site)
     look = look_at(site, live, services, carry_over=carry_over)
     comparisons = {}
@@ -111,6 +129,7 @@ def make(
         previews=previews,
         findings=(
             *host_findings(site, services),
+            *key_findings(site, backups),
             *following.findings(site),
             *set_findings(backups),
             *disagreements,
@@ -298,8 +317,9 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def save(plan: Plan, state: State) -> None:
+def save(plan: Plan, state: State, authority: Authority) -> None:
     """Keep the plan, so that its id arms a restore within the hour. Refused, OSError."""
+    authority.must_allow("keeping a plan")
     state.prepare()
     path = state.path / "plans" / f"{plan.plan_id}.json"
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)

@@ -13,14 +13,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pacs_recover import calling, catalog, findings, front, live, looks, pace, report, rolling_back, site, thawing
+from pacs_recover import (
+    anchoring,
+    calling,
+    catalog,
+    findings,
+    front,
+    live,
+    looks,
+    pace,
+    report,
+    rolling_back,
+    site,
+    thawing,
+)
 from pacs_recover import plan as plans
+from pacs_recover.audit import Record, checking
+from pacs_recover.audit.checking import Verified
+from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog, Partly
 from pacs_recover.components import Comparison
 from pacs_recover.errors import RecoverError, Refused, SourceError, UsageError
-from pacs_recover.events import Request
 from pacs_recover.front import Following
-from pacs_recover.jobs import live_paths
 from pacs_recover.journal import is_written, read
 from pacs_recover.model import Amount, Backup, Preview
 from pacs_recover.plan import Plan
@@ -47,6 +61,8 @@ class OpenRun:
     operator: str
     outcome: str
     """``running``, ``unfinished``, ``rollback_incomplete``, or ``unreadable`` where its journal is not ours to read."""
+    host: str = ""
+    since: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -93,7 +109,7 @@ class Session:
     def open_runs(self) -> list[OpenRun]:
         """Runs of this site that have not ended, newest first: ours, and others' by the marks beside the live paths."""
         own = {run: _open_run(run, "") for run in front.unfinished(self.state)}
-        for mark in front.marks(_request(self.site)):
+        for mark in front.marks(front.request_of(self.site)):
             journal = Path(mark.journal)
             if not mark.finished and not is_finished(journal):
                 own[journal.parent] = _open_run(journal.parent, mark.operator)
@@ -117,14 +133,13 @@ class Session:
 
     def thaw(self, backup: Backup, tier: Tier) -> Offer:
         """Ask for it, which costs. Refused, UsageError, SourceError."""
-        self.must_write("a thaw")
-        return thawing.ask(self.site, backup, self.state, tier)
+        return thawing.ask(self.site, backup, self.state, self.authority, tier)
 
     def plan(self, backups: Sequence[Backup], *, carry_over: bool = False) -> Plan:
         """Read these backups, judge them, compare them with what lives; the plan is kept so that it can be armed."""
         made = plans.make(self.site, backups, self.state, carry_over=carry_over)
         if not self.read_only and not made.refusals:
-            plans.save(made, self.state)
+            plans.save(made, self.state, self.authority)
         return made
 
     def arm(self, plan: Plan, typed: str) -> Following:
@@ -135,7 +150,7 @@ class Session:
             raise Refused("; ".join(f"{fact.label}: {fact.value}" for fact in plan.refusals), "put that right first")
         saved = plans.load(plan.plan_id, self.state)
         plans.refuse_stale(saved, plans.inputs_now(saved, self.site, self.state))
-        return front.start(saved, self.state, assume_yes=False)
+        return front.start(saved, self.state, self.authority, assume_yes=False)
 
     def undo_plan(self, run: Path) -> list[str]:
         """What rolling back a run would undo, and what arrived since it. RecoverError."""
@@ -153,21 +168,55 @@ class Session:
         """Roll a run back or go on with it. Refused unless the site's name was typed."""
         self.must_write(f"a {purpose}")
         must_be_name(typed, self.site.name)
-        started = front.take_up(run, "resume" if purpose == "resume" else "rollback")
+        started = front.take_up(run, "resume" if purpose == "resume" else "rollback", self.authority)
         return Following(run, started.process)
 
     def close(self, run: Path, why: str) -> None:
         """End an unfinished run that a person put right by hand. Refused."""
         self.must_write("closing a run")
-        front.close(run, why)
+        front.close(run, why, self.authority)
+
+    def answer(self, following: Following, yes: bool) -> None:
+        """Answer a run's open question. Refused where it is another operator's."""
+        following.answer(yes, plans.operator(), self.authority)
+
+    def take_over(self, run: Path, typed: str) -> Following:
+        """Take a run's questions over. Refused unless the site's name was typed."""
+        self.must_write("taking the questions over")
+        must_be_name(typed, self.site.name)
+        following = Following(run)
+        following.look_ahead()
+        front.take_over(following, plans.operator(), self.authority)
+        return Following(run)
+
+    def may_answer(self, following: Following) -> bool:
+        """Whether a run's questions are this operator's."""
+        return following.may_answer(plans.operator())
+
+    @property
+    def authority(self) -> Authority:
+        """What the verbs that change something are handed."""
+        return Authority(self.read_only)
+
+    def refused(self, problem: RecoverError, doing: str) -> None:
+        """Record that something was refused."""
+        front.note_refusal(self.state, problem, f"console: {doing}", self.site.name)
 
     def must_write(self, what: str) -> None:
         """Refused where the operator said that nothing may be changed."""
-        calling.must_write(self.read_only, what)
+        self.authority.must_allow(what)
 
     def runs(self) -> list[dict[str, Any]]:
         """Past and present runs, newest first, each with its directory under ``path``."""
         return [{**_summary(run), "path": run} for run in self.state.runs()]
+
+    def records(self) -> list[Record]:
+        """What the audit says, oldest first. SourceError."""
+        return list(checking.records(self.state.audit.home))
+
+    def verify_audit(self) -> Verified:
+        """Whether the audit is whole, and how far that is proven. SourceError."""
+        return anchoring.verify(self.site, self.state)
 
     def report(self, run: Path) -> Report:
         """A run's report as far as it has come. SourceError."""
@@ -211,20 +260,13 @@ def _usual_places(of: Site) -> tuple[Path, ...]:
     return (of.live.config, of.live.queue, *of.directories.values())
 
 
-def _request(of: Site) -> Request:
-    """As much of a request as the lock's marks are found by."""
-    return Request(
-        run="", plan_id="", site={}, components=(), choices=(), live=live_paths(of), rto_seconds=0, operator="", host=""
-    )
-
-
 def _open_run(run: Path, operator: str) -> OpenRun:
     try:
         told = looks.report_of(run)
     except (SourceError, OSError):
         held = "running" if _held(run / JOURNAL) else "unreadable"
         return OpenRun(run, operator, held)
-    return OpenRun(run, told.operator or operator, told.outcome)
+    return OpenRun(run, told.operator or operator, told.outcome, told.host, told.started_at)
 
 
 def _held(journal: Path) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from pacs_recover.authority import Authority
 from pacs_recover.errors import UsageError
 from pacs_recover.jobs import source_of
 from pacs_recover.model import Backup, Fact
@@ -56,9 +57,12 @@ def look(site: Site, backup: Backup, state: State) -> Offer:
     return Offer(backup, _archive(site, backup, state).state_of(backup), float(site.objectives[backup.component].rto))
 
 
-def ask(site: Site, backup: Backup, state: State, tier: Tier, days: int = DAYS) -> Offer:
-    """Ask for it, unless it can be read or is being thawed already. UsageError, SourceError."""
-    after = _archive(site, backup, state).thaw(backup, tier, days)
+def ask(site: Site, backup: Backup, state: State, authority: Authority, tier: Tier, days: int = DAYS) -> Offer:
+    """Ask for it, unless it can be read or is being thawed already. Refused, UsageError, SourceError."""
+    authority.must_allow("a thaw")
+    with state.audit.noting("thaw", backup.id, site.name) as entry:
+        after = _archive(site, backup, state).thaw(backup, authority, tier, days)
+        entry.outcome = f"{after.state}, tier {tier}"
     return Offer(backup, after, float(site.objectives[backup.component].rto))
 
 

@@ -40,7 +40,7 @@ class Verified:
 def verify(site: Site, backup: Backup, state: State, binary: Path | None = None) -> Verified:
     """Read a backup to its end and judge it; a point of a replica also against the program, where one is given."""
     try:
-        seen = looks.preview(site, backup, state)
+        seen = looks.preview(site, backup, state, what="verify")
         crossed = (_crossed(site, backup, state, binary),) if binary and seen.state != "bad" else ()
     except RecoverError as error:
         why = f"{error.message} ({error.hint})" if error.hint else error.message
@@ -67,7 +67,7 @@ def _crossed(site: Site, backup: Backup, state: State, binary: Path) -> Fact:
     source = replica(site, backup)
     if source is None:
         return Fact(SAME, "not a point of a Litestream replica", "warn")
-    with state.scratch() as scratch:
+    with state.audit.noting("verify", f"{backup.id} by {binary.name}", site.name), state.scratch() as scratch:
         with source.open(backup, scratch) as raw:
             digest = hashlib.sha256()
             while chunk := raw.read(CHUNK):

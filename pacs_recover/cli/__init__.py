@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from pacs_recover.errors import Interrupted, RecoverError
+
+umask = 0o022
+"""As this program was given it: for a command that it becomes."""
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with the contract's code."""
     words = sys.argv[1:] if argv is None else argv
+    global umask
+    umask = os.umask(0o077)  # whatever is written is for its owner, unless a place says otherwise
     try:
         sys.exit(_run(words))
     except RecoverError as problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,11 +31,17 @@ class Commands(click.Group):
 @click.option("--site", "site", type=click.Path(path_type=Path), metavar="FILE", help="The site file.")
 @click.option("--state", type=click.Path(path_type=Path), metavar="DIR", help="The state directory (runs, plans).")
 @click.option("--read-only", is_flag=True, help="Refuse everything that changes anything.")
+@click.option("--ticket", metavar="ID", help="The ticket that the audit names (or $PACS_RECOVER_TICKET).")
 @click.option("--slow/--fast", default=None, help="The console for slow links (default: on SSH).")
 @click.version_option(__version__, prog_name="pacs-recover")
 @click.pass_context
 def cli(
-    click_context: click.Context, site: Path | None, state: Path | None, read_only: bool, slow: bool | None
+    click_context: click.Context,
+    site: Path | None,
+    state: Path | None,
+    read_only: bool,
+    ticket: str | None,
+    slow: bool | None,
 ) -> None:
     """Bring PACS Bridge back from its backups: browse, preview, plan, restore, roll back.
 
@@ -44,6 +51,12 @@ def cli(
     incomplete, a person is needed; 5 refused; 6 a backup was found bad; 7 the run goes on without this terminal;
     130 interrupted before anything was changed.
     """
+    if ticket:
+        os.environ["PACS_RECOVER_TICKET"] = ticket  # the run's worker has it from there too
+    if read_only:
+        from pacs_recover import confinement
+
+        confinement.enforce(state)
     if click_context.invoked_subcommand is None:
         from pacs_recover.cli.console import open_console
 
@@ -54,7 +67,7 @@ def cli(
 
 
 def _add_commands() -> None:
-    from pacs_recover.cli import demo, drilling, looking, points, restoring, runs, thaw, verifying
+    from pacs_recover.cli import audit, demo, drilling, locks, looking, points, restoring, runs, thaw, verifying
 
     for command in (
         demo.demo,
@@ -67,6 +80,8 @@ def _add_commands() -> None:
         points.show_points,
         verifying.verify,
         looking.status,
+        audit.audit_group,
+        locks.lock_group,
         restoring.show_plan,
         restoring.restore,
         drilling.drill,

@@ -13,7 +13,8 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from pacs_recover import calling, catalog, site
+from pacs_recover import calling, catalog, front, site
+from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog
 from pacs_recover.cli import output
 from pacs_recover.errors import RecoverError
@@ -44,8 +45,15 @@ class Context:
 
     @cached_property
     def state(self) -> State:
-        """The state directory; looking works where it does not exist."""
-        return State(self.state_option or default_place())
+        """The state directory; looking works where it does not exist. What it cannot record is told."""
+        state = State(self.state_option or default_place())
+        state.audit.warn = lambda problem: output.say(f"! {problem}")
+        return state
+
+    @property
+    def authority(self) -> Authority:
+        """What the verbs that change something are handed."""
+        return Authority(self.read_only)
 
     @property
     def program(self) -> str:
@@ -68,7 +76,14 @@ class Context:
 
     def must_write(self, what: str) -> None:
         """Refused where the operator said that nothing may be changed."""
-        calling.must_write(self.read_only, what)
+        self.authority.must_allow(what)
+
+    def refused(self, problem: RecoverError) -> None:
+        """Record that something was refused."""
+        command = click.get_current_context(silent=True)
+        doing = command.command_path.removeprefix("pacs-recover ") if command else ""
+        known = vars(self).get("site")
+        front.note_refusal(self.state, problem, doing, known.name if known else "")
 
 
 def _say_progress(so_far: Catalog) -> None:
@@ -119,6 +134,8 @@ def guarded(function: F) -> F:
         try:
             function(*args, **options)
         except RecoverError as problem:
+            context: Context = args[0]
+            context.refused(problem)
             output.error(problem, bool(options.get("as_json")))
             leave(problem.exit_code)
         except BrokenPipeError:

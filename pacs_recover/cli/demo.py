@@ -120,7 +120,7 @@ def _restore(made: DemoSite, ids: tuple[str, ...], title: str, expected: str) ->
     output.say(f"\n{title}\n")
     context = Context(made.site_file, made.directory / "state", False)
     plan = plans.make(context.site, select(context.catalog(), (), ids), context.state)
-    plans.save(plan, context.state)
-    following = front.start(plan, context.state, assume_yes=True)
+    plans.save(plan, context.state, context.authority)
+    following = front.start(plan, context.state, context.authority, assume_yes=True)
     follow(following, False)
     return following.ended is not None and following.ended.outcome == expected

@@ -70,7 +70,7 @@ def drill(
     if guided:
         _go_on()
     end(
-        lambda: drilling.start(made, context.site, context.state),
+        lambda: drilling.start(made, context.site, context.state, context.authority),
         as_json,
         ok=("restored",),
         afterwards=_ask_afterwards if guided else None,

@@ -155,7 +155,7 @@ def extract(context: Context, backup: str, directory: Path) -> None:
     """
     context.must_write("extract")
     chosen = context.find(backup)
-    output.say(extraction.extract(context.site, chosen, directory.absolute(), context.state))
+    output.say(extraction.extract(context.site, chosen, directory.absolute(), context.state, context.authority))
     click.echo(str(directory.absolute()))
 
 
@@ -182,6 +182,11 @@ def status(context: Context, as_json: bool) -> None:
         _state_line("bad", f"run {run['run']} is {run['outcome']}")
         way = "attach {}" if run["outcome"] == "running" else "rollback {} (or resume, or close --why)"
         click.echo(f"  next: {context.program} {way.format(run['run'])}")
+    for holder in found["locks"]:
+        since = both_times(datetime.fromisoformat(holder["since"]))
+        _state_line("warn", f"held by {holder['what']} of {holder['operator']} on {holder['host']} since {since}")
+    for finding in found["findings"]:
+        _state_line(finding["state"], f"{finding['label']}: {finding['value']}")
     for bad in found["sources"]:
         if not bad["ok"]:
             _state_line("bad", f"source {bad['name']}: {bad['error']}")
@@ -215,7 +220,7 @@ def site_init(context: Context, file: Path | None) -> None:
     if file is None:
         return click.echo(site.init_text(), nl=False)
     context.must_write("site init")
-    site.write_init(file)
+    site.write_init(file, context.authority)
     return output.say(f"{safe(file)} written: look through it, then: pacs-recover --site {safe(file)} site check")
 
 

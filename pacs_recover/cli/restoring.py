@@ -68,7 +68,7 @@ def _saved_now(context: Context, made: Plan) -> bool:
     """Keep the plan, unless nothing may be or can be written: then it is only looked at."""
     try:
         context.must_write("keeping a plan")
-        plans.save(made, context.state)
+        plans.save(made, context.state, context.authority)
     except Refused as problem:
         output.say(f"! this plan arms nothing: {problem.message}\n  next: {problem.hint}")
         return False
@@ -171,11 +171,11 @@ def restore(
     _refuse(armed)
     front.refuse_busy(armed.request)
     if not plan_id:
-        plans.save(armed, context.state)
+        plans.save(armed, context.state, context.authority)
     if not yes:
         print_plan(armed, err=True)
         arm(armed.request.site["name"])
-    end(lambda: front.start(armed, context.state, assume_yes=yes), as_json, ok=("restored",))
+    end(lambda: front.start(armed, context.state, context.authority, assume_yes=yes), as_json, ok=("restored",))
 
 
 def _saved(
@@ -209,9 +209,9 @@ def _refuse(armed: Plan) -> None:
         )
 
 
-def arm(name: str) -> None:
+def arm(name: str, what: str = "This changes the LIVE SITE.") -> None:
     """Have the operator type the site's name. Refused where it is anything else, Interrupted by ctrl-c."""
-    click.echo(f"This changes the LIVE SITE. Type its name ({safe(name)}) to go on: ", err=True, nl=False)
+    click.echo(f"{what} Type its name ({safe(name)}) to go on: ", err=True, nl=False)
     try:
         typed = sys.stdin.readline()
     except KeyboardInterrupt:

@@ -38,7 +38,7 @@ def thaw(context: Context, backup: str, tier: Tier, days: int, yes: bool, as_jso
         if not yes:
             _print(offer, err=True)
             _confirm(tier, days)
-        offer = thawing.ask(context.site, offer.backup, context.state, tier, days)
+        offer = thawing.ask(context.site, offer.backup, context.state, context.authority, tier, days)
     if as_json:
         return output.document(thawing.to_json(offer, asked, days))
     _print(offer)

@@ -267,6 +267,7 @@ class _Maker:
             "start_timeout": "20s",
             "stop_timeout": "20s",
             "key_file": str(self.key_file),
+            "key_copy": f"the safe in the hospital's IT office, seen {self.now:%Y-%m-%d}",
             "timezone": "UTC",
             "sources": self.sources,
             "sandbox": str(self.directory / "sandbox"),

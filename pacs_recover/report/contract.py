@@ -200,7 +200,7 @@ class Report(Struct, frozen=True, kw_only=True):
         return self.failure is not None or any(takeover.purpose == "rollback" for takeover in self.resumed)
 
 
-SUMMARY = ("run", "mode", "components", "outcome", "started_at", "total_seconds", "operator")
+SUMMARY = ("run", "mode", "components", "outcome", "started_at", "total_seconds", "operator", "host")
 """The keys of one line of ``runs --json``."""
 
 

@@ -14,6 +14,7 @@ from pacs_recover.events import (
     Effect,
     Ended,
     Failed,
+    Handed,
     Noted,
     Passed,
     Planned,
@@ -91,7 +92,7 @@ def _told(event: AnyEvent, took: float | None) -> tuple[str, str, tuple[str, ...
 
 
 def _told_of_run(
-    event: Planned | Resumed | Effect | Sealed | Undone | Noted | Ended,
+    event: Planned | Resumed | Handed | Effect | Sealed | Undone | Noted | Ended,
 ) -> tuple[str, str, tuple[str, ...]]:
     """The same for what is no part of one step's own story."""
     match event:
@@ -100,6 +101,9 @@ def _told_of_run(
         case Resumed():
             again = "to go on" if event.purpose == "resume" else "to roll back"
             return "▸", "taken up", (f"by {event.operator or 'unknown'} {again}",)
+        case Handed():
+            before = f" from {event.before}" if event.before else ""
+            return "▸", "handed", (f"the questions to {event.by}{before}",)
         case Effect():
             return "•", "changes", (event.title, event.evidence)
         case Sealed():

@@ -39,6 +39,8 @@ class Background:
     """Calls a function later on the console's thread; safe from any thread."""
     unexpected: Callable[[BaseException], RecoverError]
     """Writes a fault of ours to the log and says it in words."""
+    refused: Callable[[str, RecoverError], None] = lambda _, __: None
+    """Hears of everything that went wrong, in the work's own thread: what was refused is recorded."""
     tasks: list[Task] = field(default_factory=list)
 
     def start(
@@ -60,6 +62,7 @@ class Background:
         try:
             result = work(task)
         except RecoverError as error:
+            self.refused(task.name, error)
             self.tell(task, failed, error)
         except OSError as error:
             where = f": {error.filename}" if error.filename else ""

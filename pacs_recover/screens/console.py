@@ -68,7 +68,7 @@ class Console(App[int], inherit_bindings=False):
         self.gathered = Gathered()
         self.picked: dict[str, Backup] = {}
         self.previews: dict[Backup, Preview] = {}
-        self.background = Background(self.call_later, self.unexpected)
+        self.background = Background(self.call_later, self.unexpected, self.refused)
         self.followings: dict[str, Following] = {}
         self.is_stale = False
         """Whether a run ended since the sources were read: what it set aside is a backup too."""
@@ -92,7 +92,10 @@ class Console(App[int], inherit_bindings=False):
     @property
     def place(self) -> str:
         """The site and the host, for the bar."""
-        return f"{self.session.site.name}@{self.session.host}" if self.is_open else ""
+        if not self.is_open:
+            return ""
+        unrecorded = "NOT RECORDED " if self.session.state.audit.problem else ""
+        return f"{unrecorded}{self.session.site.name}@{self.session.host}"
 
     @property
     def read_only(self) -> bool:
@@ -113,6 +116,8 @@ class Console(App[int], inherit_bindings=False):
         with suppress(NotImplementedError, RuntimeError, ValueError):
             for number in (signal.SIGHUP, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, self.hung_up)
+        if self._session:
+            self._session.state.audit.warn = self._warn
         if self._opening:
             self.call_after_refresh(self._begin, self._opening)
 
@@ -124,8 +129,22 @@ class Console(App[int], inherit_bindings=False):
 
         self.background.start("site", read, self._opened, self._not_opened)
 
+    def refused(self, doing: str, error: RecoverError) -> None:
+        """Something went wrong: a refusal is recorded."""
+        if self._session:
+            self._session.refused(error, doing)
+
+    def _warn(self, problem: str) -> None:
+        """From any thread."""
+        self.call_later(self._unrecorded, problem)
+
+    def _unrecorded(self, problem: str) -> None:
+        self.page.tell_mode()
+        self.page.say(f"! {problem}", "warn")
+
     def _opened(self, session: Session) -> None:
         self._session = session
+        session.state.audit.warn = self._warn
         for screen in self.screen_stack:
             if isinstance(screen, Overview):
                 screen.tell_mode()
@@ -260,6 +279,13 @@ class Console(App[int], inherit_bindings=False):
         from pacs_recover.screens.runs import RunsPage
 
         self.push_screen(RunsPage())
+
+    def action_audit(self) -> None:
+        """Who did what."""
+        from pacs_recover.screens.audit import AuditPage
+
+        if self.is_open and not isinstance(self.screen, AuditPage):
+            self.push_screen(AuditPage())
 
     def show_report(self, run: Path) -> None:
         """A run's report."""

@@ -38,6 +38,7 @@ class Overview(Page):
         Binding("f", "full", "full", id="overview.full", tooltip="Plan a restore of config, certs and queue together"),
         Binding("i", "points", "in time", id="overview.points", tooltip="The queue's points in time (Litestream)"),
         Binding("t", "runs", "runs", id="overview.runs", tooltip="Past and present runs and their reports"),
+        Binding("w", "app.audit", "audit", show=False, id="overview.audit", tooltip="Who looked, planned, restored"),
         Binding("r", "again", "reread", id="overview.again", tooltip="Read the sources and what lives again"),
     ]
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pacs_recover.screens.ages import minute, short_age
-from pacs_recover.text import count, safe
+from pacs_recover.text import both_times, count, safe
 from pacs_recover.widgets.line import LOOKS, Line, cells, stated, symbol, title
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def _open(run: OpenRun, read_only: bool) -> list[Line]:
     by = "" if run.operator == operator() else f" {who}"
     match run.outcome:
         case "running":
-            return [Line(f"RUN {safe(run.name)}{by} IS GOING ON: press a to watch it", "bad", "▸ ")]
+            held = f" It has the site on {safe(run.host)} since {both_times(run.since)}." if run.since else ""
+            return [Line(f"RUN {safe(run.name)}{by} IS GOING ON: press a to watch it.{held}", "bad", "▸ ")]
         case "rollback_incomplete":
             return [Line(f"RUN {safe(run.name)}{by}: ROLLBACK INCOMPLETE. Press a to see what is left", "bad", "✗ ")]
         case "unreadable":
@@ -93,7 +94,23 @@ def services(status: Mapping[str, Any] | None) -> list[Line]:
     if status is None:
         return [Line("services: asking…", "", "  … ")]
     lines = [_service(s) for s in status["services"]]
-    return lines or [Line("this site controls no service", "warn", "  ! ")]
+    none = [Line("this site controls no service", "warn", "  ! ")]
+    return [*(lines or none), *_holders(status), *_findings(status)]
+
+
+def _holders(status: Mapping[str, Any]) -> list[Line]:
+    """Who holds the site still, beside a run, which has its banner."""
+    return [
+        Line(f"{safe(held['what'])} of {safe(held['operator'])} on {safe(held['host'])} holds the site", "warn", "  ! ")
+        for held in status.get("locks", ())
+        if not held["what"].startswith("run ")
+    ]
+
+
+def _findings(status: Mapping[str, Any]) -> list[Line]:
+    """What is not right with this host before anything happens."""
+    found = (finding for finding in status.get("findings", ()) if finding["state"] != "ok")
+    return [stated(finding["state"], f"{finding['label']}: {finding['value']}") for finding in found]
 
 
 def held(live: Mapping[str, Any] | None) -> list[Line]:

@@ -164,8 +164,15 @@ def _why(report: Report) -> list[Line]:
     return [*lines, Line(f"next: {failed.hint}")] if failed.hint else lines
 
 
-def question(asked: Asked) -> list[Line]:
-    """The question and how it is answered."""
+def question(asked: Asked, owner: str = "") -> list[Line]:
+    """The question and how it is answered; with ``owner``, whose it is, who is somebody else."""
+    if owner:
+        how = f"{safe(owner)} started the run and answers by {both_times(asked.deadline)}. T takes the questions over"
+        return [
+            Line(f"QUESTION: {asked.title}", "bad", "? "),
+            Line(asked.evidence, "title", "  "),
+            Line(how, "", "  "),
+        ]
     return [
         Line(f"QUESTION: {asked.title}", "bad", "? "),
         Line(asked.evidence, "title", "  "),

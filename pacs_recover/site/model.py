@@ -181,6 +181,13 @@ class Objective(Closed, frozen=True):
     """None: the age of its backups is not judged."""
 
 
+class AuditConfig(Closed, frozen=True):
+    """Where else the audit is vouched for, beside the system's log."""
+
+    anchor: BucketConfig | None = None
+    """A bucket that takes an anchor with each plan and at the end of each run; best one with Object Lock."""
+
+
 MINUTE, HOUR = 60.0, 3600.0
 OBJECTIVES = {
     "config": Objective(rto=5 * MINUTE, rpo=24 * HOUR),
@@ -212,6 +219,9 @@ class Site(Closed, frozen=True):
     question_timeout: Seconds = 1800.0
     """An open question counts as declined after this."""
     key_file: Path = Path("/root/.backup_key")
+    key_copy: str | None = None
+    """Where another copy of the key is and the day when it was last seen there; or a path on another filesystem."""
+    audit: AuditConfig = AuditConfig()
     timezone: str | None = None
     """Of the times in backup names; None is the host's."""
     sources: tuple[SourceConfig, ...] = (LocalConfig(name="local", path=Path("/backup/pacs_bridge")),)

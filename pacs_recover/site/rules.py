@@ -130,6 +130,11 @@ def _remote_sources(site: Site) -> Broken:
                 pass
 
 
+def _audit(site: Site) -> Broken:
+    if site.audit.anchor is not None:
+        yield from _bucket(site.audit.anchor, ("audit", "anchor"))
+
+
 def _bucket(bucket: BucketConfig, where: Where) -> Broken:
     if not BUCKET.fullmatch(bucket.bucket):
         yield (
@@ -267,6 +272,6 @@ def _durations(site: Site) -> Broken:
 
 
 RULES: tuple[Callable[[Site], Broken], ...] = (
-    _names, _live, _apart, _holds_no_live_part, _sources, _remote_sources,
+    _names, _live, _apart, _holds_no_live_part, _sources, _remote_sources, _audit,
     _zones, _services, _validator, _health, _drill, _durations,
 )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from pacs_recover.authority import Authority
 from pacs_recover.errors import UsageError
 from pacs_recover.formats.masking import MASK, is_secret, masked
 from pacs_recover.site import durations
@@ -59,8 +60,14 @@ start_timeout: 60s
 stop_timeout: 90s
 question_timeout: 30m                 # an open question counts as declined after this
 
-# The password of encrypted backups is this file's first line. Keep a copy elsewhere, too.
+# The password of encrypted backups is this file's first line. A host that is lost takes its key along: keep a copy
+# elsewhere, and say where and when it was last seen there, or name a copy on another filesystem.
 key_file: /root/.backup_key
+key_copy: null                        # for instance "sealed envelope in the pharmacy safe, seen 2026-11-26"
+
+# Where the record of who did what is vouched for, beside the system's log: a bucket, best one with Object Lock.
+audit:
+  anchor: null                        # for instance {bucket: hospital-audit, prefix: pacs/, region: eu-central-1}
 
 # The time zone of the times in backup names, such as Europe/Berlin; null is this host's. A source may have its own.
 timezone: null
@@ -109,8 +116,9 @@ def init_text() -> str:
     return TEMPLATE
 
 
-def write_init(path: Path) -> None:
-    """Write the commented site file, readable by its owner alone, where nothing is yet. Raises UsageError."""
+def write_init(path: Path, authority: Authority) -> None:
+    """Write the commented site file, readable by its owner alone, where nothing is yet. Raises UsageError, Refused."""
+    authority.must_allow("site init")
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "w", encoding="utf-8") as stream:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from msgspec import Struct
 
+from pacs_recover.authority import Authority
 from pacs_recover.model import Backup, Fact
 from pacs_recover.site.model import GitConfig, LitestreamConfig, LocalConfig, S3Config, SourceConfig
 
@@ -72,10 +73,10 @@ class Archive(Protocol):
         """Whether it can be read now. SourceError."""
         ...
 
-    def thaw(self, backup: Backup, tier: Tier, days: int) -> Thaw:
+    def thaw(self, backup: Backup, authority: Authority, tier: Tier, days: int) -> Thaw:
         """Have it made readable for some days: the one request to a source that changes anything, and it costs.
 
-        Raises SourceError, UsageError.
+        Raises Refused, SourceError, UsageError.
         """
         ...
 

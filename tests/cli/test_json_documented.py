@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.shell import Shell, risky, with_site
+from tests.cli.shell import Shell, risky, until, with_site
 from tests.runs.small_site import SmallSite
 from tests.sources.make_replica import VERSIONS, golden
 
@@ -99,6 +100,30 @@ def test_documents_that_look(shell: Shell, small: SmallSite) -> None:
     check(shell("site", "check", "--json").json, "Check")
     check(shell("preview", "nonsense", "--json").json, "Error")
     check(shell("verify", small.demo.good["queue"], small.demo.corrupt, "--json", code=6).json, "Verification")
+    check(shell("audit", "show", "--json").json, "Audit")
+    check(shell("audit", "verify", "--json").json, "Verified")
+    (small.root / "state/audit/000000000000.jsonl").write_text("no record\n")
+    check(shell("audit", "verify", "--json", code=6).json, "Verified")
+
+
+def test_who_holds_the_site(shell: Shell, small: SmallSite) -> None:
+    (held,) = held_by(shell, small)
+    assert held["what"] == "sh"
+
+
+def held_by(shell: Shell, small: SmallSite) -> list[dict[str, Any]]:
+    """The holders while a command has the site."""
+    os.mkfifo(small.root / "fifo")
+    process = shell.start("lock", "exec", "--", "sh", "-c", f"touch {small.root}/has; read _ <{small.root}/fifo")
+    until((small.root / "has").exists)
+    found = shell("lock", "show", "--json").json
+    check(found, "Locks")
+    check(shell("status", "--json").json, "Status")
+    (small.root / "fifo").write_text("\n")
+    process.communicate(timeout=60)
+    (small.root / "fifo").unlink()
+    (small.root / "has").unlink()
+    return list(found["locks"])
 
 
 def test_documents_of_a_site_in_trouble(small: SmallSite, tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ class Drilled:
         context.state.prepare()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(worker, "spawn", lambda *_: None)
-            return drilling.start(made, context.site, context.state).run
+            return drilling.start(made, context.site, context.state, context.authority).run
 
     def __call__(self, *components: str, **order: Any) -> tuple[int, Report]:
         """Drill in this process: the exit code and the report."""

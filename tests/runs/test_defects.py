@@ -18,12 +18,17 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pacs_recover import looks, worker
+from pacs_recover import plan as plans
+from pacs_recover.audit import checking, log
+from pacs_recover.authority import Authority
 from pacs_recover.errors import BadBackup, RecoverError, Refused, SourceError
 from pacs_recover.events import Asked, Began, Effect, Passed
 from pacs_recover.formats import openssl_enc
+from pacs_recover.selection import select
 from pacs_recover.sources import file
 from tests.runs.small_site import SmallSite, events_of, outcome, rows
 
@@ -293,7 +298,7 @@ def test_b14_a_service_that_starts_and_dies_is_rolled_back(small: SmallSite) -> 
 
 def test_c1_the_worker_ignores_a_hangup(small: SmallSite) -> None:
     run = small.arm(small.plan(good_queue(small)))
-    process = worker.spawn(run, "restore")
+    process = worker.spawn(run, "restore", Authority())
     while not (run / "journal.jsonl").exists():
         time.sleep(0.01)
     while process.poll() is None:
@@ -389,11 +394,34 @@ def test_d2_an_archive_that_escapes_writes_nothing(small: SmallSite, tmp_path: P
     assert not any(path.name == "escaped" for path in small.root.rglob("*"))
 
 
+def test_d5_a_key_that_lies_only_on_the_host_to_be_recovered_is_a_finding_of_status_and_plan(
+    small: SmallSite, tmp_path: Path
+) -> None:
+    alone = msgspec.structs.replace(small.site, key_copy=None)
+    plan = plans.make(alone, select(small.context().catalog(), ("config",), ()), small.state)
+    assert any("only known copy of the key" in fact.value and fact.state == "warn" for fact in plan.findings)
+    told = looks.status(alone, small.context().catalog(), small.state)["findings"]
+    assert [(finding["label"], finding["state"]) for finding in told] == [("key copy", "warn")]
+    assert not any(fact.label == "key copy" for fact in small.plan(small.demo.good["config"]).findings)
+
+
+def test_d6_every_look_and_every_change_is_recorded_and_no_record_is_lost_unseen(small: SmallSite) -> None:
+    looks.preview(small.site, small.find(small.demo.good["certs"]), small.state)
+    plan = small.plan(good_queue(small))
+    assert worker.main(["restore", str(small.arm(plan))]) == 0
+    home = small.state.audit.home
+    whats = [record.what for record in checking.records(home)]
+    assert whats == ["preview"] * 2 + ["plan"] * 2 + ["run", "question", "answer", "run"]
+    assert checking.verify(home, ()).findings == ()
+    (segment,) = log.segments(home)
+    lines = segment.read_bytes().splitlines(keepends=True)
+    segment.write_bytes(b"".join(lines[:1] + lines[2:]))
+    assert [finding.kind for finding in checking.verify(home, ()).findings] == ["removed"]
+
+
 def test_a_question_that_the_plan_did_not_print_counts_as_declined(small: SmallSite) -> None:
     plan = small.plan(good_queue(small))
     assert plan.request.questions
-    import msgspec
-
     run = small.arm(plan)
     request = msgspec.json.decode((run / worker.REQUEST).read_bytes())
     request["assume_yes"] = False
@@ -427,8 +455,6 @@ def test_rows_acknowledged_before_the_soak_failed_are_kept_and_named(small: Smal
 
 
 def test_a_stale_plan_is_refused_by_what_changed(small: SmallSite) -> None:
-    from pacs_recover import plan as plans
-
     plan = small.plan(good_queue(small))
     plans.refuse_stale(plan, plans.inputs_now(plan, small.site, small.state))
     add_row(small.queue, "one-more")
@@ -439,10 +465,8 @@ def test_a_stale_plan_is_refused_by_what_changed(small: SmallSite) -> None:
 
 
 def test_a_plan_arms_one_run(small: SmallSite) -> None:
-    from pacs_recover import plan as plans
-
     plan = small.plan(good_queue(small))
-    plans.save(plan, small.state)
+    plans.save(plan, small.state, Authority())
     plans.use_up(plan, small.state, small.state.new_run())
     with pytest.raises(RecoverError):
         plans.load(plan.plan_id, small.state)

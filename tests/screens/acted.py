@@ -10,6 +10,9 @@ from typing import Any
 
 from pacs_recover import pace
 from pacs_recover import report as reports
+from pacs_recover.audit import Claimed, Record, Who
+from pacs_recover.audit.checking import Verified
+from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog, SourceState
 from pacs_recover.components import Comparison
 from pacs_recover.errors import BadBackup, Interrupted, RecoverError, SourceError
@@ -165,12 +168,41 @@ def plan(backups: Sequence[Backup], *findings: Fact, carry_over: bool = False) -
     )
 
 
+ANNA = Who(0, "root", Claimed("anna", 1000, "anna (1000)", "10.0.0.9 4711"))
+RECORDS = tuple(
+    Record(
+        n=n,
+        at=NOW - (6 - n) * HOUR / 4,
+        previous="ab" * 32,
+        what=what,  # type: ignore[arg-type]
+        object=object,
+        outcome=outcome,
+        site="radiology",
+        host="pacs1",
+        pid=4711,
+        who=ANNA,
+        ticket="INC-42" if what == "plan" else "",
+    )
+    for n, (what, object, outcome) in enumerate(
+        (
+            ("preview", BACKUPS[0].id, "began"),
+            ("preview", BACKUPS[0].id, "ok"),
+            ("plan", BACKUPS[0].id, "plan 4f2a77b1"),
+            ("run", f"{RUN.name} {BACKUPS[0].id}", "began"),
+            ("refusal", "restore", "run 20261123-020000-beef of anna is going on"),
+            ("take-over", RUN.name, "by berta, from anna"),
+        )
+    )
+)
+
+
 class Told(Following):
     """A run that a story tells; nobody can make it go on but the test."""
 
     def __init__(self, events: Sequence[AnyEvent], *, gone: bool = False) -> None:
         self.run, self.process, self.skip = RUN, None, 0
         self.question, self.ended = None, None
+        self.site, self.owner = "radiology", ""
         self.waiting, self.gone = list(events), gone
         self.answers: list[bool] = []
 
@@ -188,8 +220,9 @@ class Told(Following):
         """As the test says."""
         return self.gone or self.ended is not None
 
-    def answer(self, yes: bool, by: str) -> None:
+    def answer(self, yes: bool, by: str, authority: Authority) -> None:
         """Remember it."""
+        authority.must_allow("an answer")
         self.answers.append(yes)
 
     def last_words(self) -> str:
@@ -226,6 +259,7 @@ class Acted(Session):
         self.held = dict(HELD)
         self.slow_live: threading.Event | None = None
         self.armed: list[str] = []
+        self.verified = Verified(records=6, findings=(), anchors=(), proven_to=5)
         self.story: Told | None = None
         self.told: Report | None = None
         self.past: list[dict[str, Any]] = []
@@ -366,6 +400,14 @@ class Acted(Session):
         """Of the story."""
         assert self.told
         return self.told
+
+    def records(self) -> list[Record]:
+        """The fixed ones."""
+        return list(RECORDS)
+
+    def verify_audit(self) -> Verified:
+        """As the test says."""
+        return self.verified
 
     def pace(self) -> dict[str, float]:
         """Two seconds a step."""

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pacs_recover import app, pace
+from pacs_recover.audit.checking import Finding, Verified
 from pacs_recover.catalog import Catalog
 from pacs_recover.errors import Refused
 from pacs_recover.events import Asked
 from pacs_recover.model import Fact, Preview
-from pacs_recover.screens import catalog_view, choosing, overview_view, plan_view, report, run_view
+from pacs_recover.screens import audit_view, catalog_view, choosing, overview_view, plan_view, report, run_view
 from pacs_recover.screens.ages import minute, short_age
 from pacs_recover.screens.choosing import Choosing
 from pacs_recover.screens.commands import matching
@@ -20,7 +21,7 @@ from pacs_recover.session import OpenRun
 from pacs_recover.widgets.edges import LEAST, fitting
 from pacs_recover.widgets.line import Line, cells, fit, stated
 from tests.report import story
-from tests.screens.acted import BACKUPS, BUCKET, NOW, PACE, RUN, backup, plan, report_of
+from tests.screens.acted import BACKUPS, BUCKET, NOW, PACE, RECORDS, RUN, backup, plan, report_of
 
 ESCAPE = "\x1b[31mred\x1b[0m\u202egnp"
 
@@ -126,6 +127,47 @@ def test_a_component_without_a_backup_is_told_only_when_every_source_has_answere
     assert "reading" in overview_view.rows(status, gathered)[0].text
     gathered.add("nas", Catalog((), ()))
     assert "NO BACKUP" in overview_view.rows(status, gathered)[0].text
+
+
+@pytest.mark.parametrize(
+    ("found", "said", "look"),
+    [
+        (None, "checking", ""),
+        (Verified(records=3, findings=(), anchors=(), proven_to=2), "VERIFIED", "good"),
+        (Verified(records=3, findings=(), anchors=(), proven_to=None), "UNPROVEN", "warn"),
+        (Verified(records=0, findings=(), anchors=(), proven_to=None), "no records", "warn"),
+        (Verified(records=3, findings=(Finding("order", "x", "y"),), anchors=(), proven_to=2), "DAMAGED", "bad"),
+    ],
+)
+def test_the_audit_is_verified_unproven_or_damaged_in_words(found: Verified | None, said: str, look: str) -> None:
+    first = audit_view.summary(found)[0]
+    assert said in first.text
+    assert first.look == look
+
+
+def test_a_record_tells_the_uid_as_a_fact_and_the_rest_as_claimed() -> None:
+    texts = [line.text for line in audit_view.whole(RECORDS[2])]
+    assert "plan 4f2a77b1; record 2, 2026-11-23 02:04:05 UTC (02:04 UTC), ticket INC-42" in texts
+    assert "root (uid 0), process 4711 on pacs1" in texts
+    assert "claimed: login anna (uid 1000), sudo from anna (1000), ssh from 10.0.0.9 4711" in texts
+    assert audit_view.row(RECORDS[4]).look == "warn"
+    assert "anna" in audit_view.row(RECORDS[0]).text
+
+
+def test_a_command_that_has_the_site_and_a_key_without_a_copy_are_told_on_the_overview() -> None:
+    status = {
+        "services": [],
+        "locks": [
+            {"what": "run 1", "operator": "anna", "host": "pacs1"},
+            {"what": "backup.sh", "operator": "root", "host": "pacs1"},
+        ],
+        "findings": [
+            {"label": "key copy", "value": "alone", "state": "warn"},
+            {"label": "read-only", "value": "kept", "state": "ok"},
+        ],
+    }
+    texts = [line.text for line in overview_view.services(status)][1:]
+    assert texts == ["backup.sh of root on pacs1 holds the site", "LOOK: key copy: alone"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from pacs_recover.authority import Authority
 from pacs_recover.errors import UsageError
 from pacs_recover.model import Backup
 from pacs_recover.sources import Problem
@@ -227,7 +228,7 @@ def test_an_archived_backup_tells_its_time_to_readable_against_the_rto_and_is_th
     assert "slower than the RTO of 15:00" in error.message
     assert error.hint == f"pacs-recover thaw {backup.id}"
     assert archive.state_of(source(there), backup).state == "archived"
-    asked = archive.thaw(source(there), backup, "Expedited", 3)
+    asked = archive.thaw(source(there), backup, Authority(), "Expedited", 3)
     assert (asked.state, asked.detail) == ("thawing", "GLACIER, thawing: 1 to 5 minutes (tier Expedited)")
     state = archive.state_of(source(there), backup)
     assert state.state == "readable"
@@ -236,7 +237,7 @@ def test_an_archived_backup_tells_its_time_to_readable_against_the_rto_and_is_th
     assert thawed.readable
     assert "can be read until 20" in labels(thawed)["thawed"]
     assert content(source(there), thawed, tmp_path) == b"night"
-    assert archive.thaw(source(there), thawed).state == "readable"
+    assert archive.thaw(source(there), thawed, Authority()).state == "readable"
 
 
 def test_what_is_being_thawed_is_told_and_not_asked_for_again(there: Bucket) -> None:
@@ -250,7 +251,7 @@ def test_what_is_being_thawed_is_told_and_not_asked_for_again(there: Bucket) -> 
         seen = one(source(there))
         assert not seen.readable
         assert "3 to 5 hours" in labels(seen)["thawing"]
-        assert archive.thaw(source(there), backup).state == "thawing"
+        assert archive.thaw(source(there), backup, Authority()).state == "thawing"
     assert not [request for request in there.proxy.seen if request.method == "POST"]
 
 
@@ -259,7 +260,7 @@ def test_e6_an_archive_that_cannot_be_read_within_the_rto_says_so(there: Bucket)
     backup = one(source(there))
     assert "every tier is slower than the RTO of 15:00" in labels(backup)["archived"]
     with pytest.raises(UsageError) as caught:
-        archive.thaw(source(there), backup, "Expedited")
+        archive.thaw(source(there), backup, Authority(), "Expedited")
     assert "Standard, Bulk" in caught.value.hint
 
 
@@ -279,8 +280,8 @@ def test_what_intelligent_tiering_archived_is_thawed_for_good(there: Bucket, tmp
         assert "pacs-recover thaw" in failure(lambda: content(source(there), backup, tmp_path)).hint
         assert archive.state_of(source(there), backup).state == "archived"
         with pytest.raises(UsageError):
-            archive.thaw(source(there), backup, "Expedited")
-        asked = archive.thaw(source(there), backup, "Standard", 3)
+            archive.thaw(source(there), backup, Authority(), "Expedited")
+        asked = archive.thaw(source(there), backup, Authority(), "Standard", 3)
     assert (asked.state, asked.storage_class) == ("thawing", "DEEP_ARCHIVE_ACCESS")
     (request,) = [request for request in there.proxy.seen if request.method == "POST"]
     assert b"<Tier>Standard</Tier>" in request.body

@@ -8,6 +8,7 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import BinaryIO
 
+from pacs_recover.authority import Authority
 from pacs_recover.errors import SourceError
 from pacs_recover.model import Backup, Fact
 from pacs_recover.site.model import Objective, S3Config
@@ -81,9 +82,9 @@ class S3Archive:
         """Whether it can be read now. SourceError."""
         return archive.state_of(self.source, backup)
 
-    def thaw(self, backup: Backup, tier: Tier, days: int) -> Thaw:
-        """Have an archived backup made readable for some days, which costs. SourceError, UsageError."""
-        return archive.thaw(self.source, backup, tier, days)
+    def thaw(self, backup: Backup, authority: Authority, tier: Tier, days: int) -> Thaw:
+        """Have an archived backup made readable for some days, which costs. Refused, SourceError, UsageError."""
+        return archive.thaw(self.source, backup, authority, tier, days)
 
 
 __all__ = ["S3Archive", "S3Source"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
+from pacs_recover.authority import Authority
 from pacs_recover.errors import SourceError, UsageError
 from pacs_recover.model import Backup, Fact
 from pacs_recover.sources.s3.client import connected, telling
@@ -131,12 +132,13 @@ def _expiry(said: str) -> datetime | None:
         return None
 
 
-def thaw(source: S3Source, backup: Backup, tier: Tier = "Standard", days: int = DAYS) -> Thaw:
+def thaw(source: S3Source, backup: Backup, authority: Authority, tier: Tier = "Standard", days: int = DAYS) -> Thaw:
     """Ask S3 to make an archived backup readable for some days: the one request of this project that changes a bucket.
 
     It adds a temporary copy (which costs); the object stays as it is. What is readable or thawing is left alone.
-    Raises SourceError, UsageError for a tier that the storage class lacks or a number of days that is none.
+    Raises Refused, SourceError, UsageError for a tier that the storage class lacks or a number of days that is none.
     """
+    authority.must_allow("a thaw")
     if not 1 <= days <= 365:
         raise UsageError(f"a thawed copy cannot be kept for {days} days", "1 to 365 days")
     place = place_of(backup.key)
