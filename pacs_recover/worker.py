@@ -184,7 +184,7 @@ def take_up(run: Path, purpose: Literal["resume", "rollback"], operator: str, st
             steps = checklist(job)
             if purpose == "resume":
                 refuse_resume(journal.events, steps)
-            journal.step = None
+            journal.step, rebooted = None, booted(journal.events) != boot_id()
             try:
                 lock.mark(mark(request, run, None))
                 taken_up = {"purpose": purpose, "operator": operator, "armed": is_done(journal.events)}
@@ -195,8 +195,9 @@ def take_up(run: Path, purpose: Literal["resume", "rollback"], operator: str, st
                 raise Refused(
                     why, f"make room in {state}, then: pacs-recover --state {state} {purpose} {run.name}"
                 ) from error
-            again = engine.resume(steps, job.target, stop) if purpose == "resume" else engine.rollback(job.target)
-            return drive(again, run, request, journal, lock)
+            if purpose == "rollback":
+                return drive(engine.rollback(job.target), run, request, journal, lock)
+            return drive(engine.resume(steps, job.target, stop, rebooted=rebooted), run, request, journal, lock)
 
 
 def drive(work: engine.Run, run: Path, request: Request, journal: Journal, lock: SiteLock) -> int:
@@ -207,7 +208,10 @@ def drive(work: engine.Run, run: Path, request: Request, journal: Journal, lock:
         try:
             event = work.throw(problem) if problem else work.send(answer)
         except StopIteration as end:
-            settle(lock, journal, request, run)
+            try:
+                settle(lock, journal, request, run)
+            except OSError as error:  # how it ended is in the journal, which is what counts
+                os.write(2, f"the lock files do not say how {run.name} ended: {error.strerror}\n".encode())
             return int(end.value)
         answer, problem = None, None
         if not isinstance(event, Ended):  # nothing may follow the end: a reader would take the run for open
@@ -248,6 +252,11 @@ def refused(journal: Journal, error: Exception, target: Target | None = None) ->
     journal.write(Failed, title="Begin", evidence=message, hint=hint, exit_code=code)
     journal.write(Ended, outcome="failed_untouched", exit_code=code, evidence=message)
     return code
+
+
+def booted(events: list[AnyEvent]) -> str:
+    """The boot in which a worker last took the run up; empty where no line says so."""
+    return next((event.boot for event in reversed(events) if isinstance(event, Planned | Resumed)), "")
 
 
 def is_done(events: list[AnyEvent]) -> bool:
