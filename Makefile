@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format lint types contracts tests faults clean
+.PHONY: demo test check format lint types contracts tests faults corruption fuzz clean
 
 demo: $(VENV)/runtime
 	$(BIN)/pacs-recover demo
@@ -26,6 +26,12 @@ contracts: $(VENV)/dev
 
 tests: $(VENV)/dev
 	$(BIN)/pytest -n auto --dist loadgroup $(PYTEST)
+
+corruption: $(VENV)/dev
+	$(BIN)/python -m tests.corruption
+
+fuzz: $(VENV)/dev
+	$(BIN)/python -m tests.fuzz all --seconds 60
 
 # The whole fault matrix (docs/faults.md): less than twenty minutes on two cores. `make test` runs a sample of it.
 faults: $(VENV)/dev

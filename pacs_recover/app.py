@@ -46,7 +46,7 @@ def run(
 
     console = Console(lambda: open_site(site, state, read_only), guide, read_only=read_only)
     if make_demo and not read_only:
-        console.may_make_demo, console.make_demo = True, make_demo
+        console.make_demo = make_demo
     code = console.run(mouse=False)
     if console.last_words:
         sys.stdout.write(console.last_words)

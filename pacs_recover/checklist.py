@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from pacs_recover.components import Afterwards, Component, Job, registry
+from pacs_recover import following
+from pacs_recover.components import Afterwards, Component, Job, carry_over, registry
 from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.model import Step
 from pacs_recover.target import places
@@ -34,12 +35,26 @@ def _steps(job: Job, parts: list[Component]) -> Iterator[Step]:
     yield Step("The host can take the restored files", lambda: ready(job), kind="check")
     for part in parts:
         yield from part.prepare(job)
+    watched = following.is_watched(job)
+    if watched:
+        yield Step("See how far the Litestream replica is", lambda: following.note(job))
     for question in job.questions:
         yield Step(question.title, lambda question=question: question.details, kind="ask")  # type: ignore[misc]
-    yield Step(f"Stop {names}", lambda: job.target.control.stop(), phase="down")
+    if job.validation is not None:
+        yield Step(f"Stop {names}", lambda: job.target.control.stop(), phase="down")
     for part in parts:
         yield from part.swap(job)
     yield Step("What is live is what was verified", lambda: job.target.check_live(), kind="check")
+    if job.validation is not None:
+        yield from _proof(job, names, job.validation)
+    if watched:
+        yield Step("The replica follows the live queue again", lambda: following.follows(job), kind="check")
+    for part in parts:
+        if isinstance(part, Afterwards):
+            yield from part.afterwards(job)
+
+
+def _proof(job: Job, names: str, validation: tuple[Step, ...]) -> Iterator[Step]:
     yield Step(f"Start {names}", lambda: job.target.control.start())
     yield Step(
         "PACS Bridge runs and answers",
@@ -47,6 +62,7 @@ def _steps(job: Job, parts: list[Component]) -> Iterator[Step]:
         kind="check",
         phase="up",
     )
+    yield from validation
     yield Step(
         "PACS Bridge stays up",
         lambda: job.target.control.soak(),
@@ -54,9 +70,6 @@ def _steps(job: Job, parts: list[Component]) -> Iterator[Step]:
         phase="soak",
         covers="Service starts with restored data",
     )
-    for part in parts:
-        if isinstance(part, Afterwards):
-            yield from part.afterwards(job)
 
 
 def ready(job: Job) -> str:
@@ -66,7 +79,8 @@ def ready(job: Job) -> str:
     for name, choice in job.choices.items():
         live = job.look.live[name]
         device = places.nearest_existing(live.parent).stat().st_dev
-        needed[device] = needed.get(device, 0) + choice.bytes
+        extra = carry_over.extra_bytes(job) if name == "queue" and job.look.carry_over else 0
+        needed[device] = needed.get(device, 0) + choice.bytes + extra
         job.target.room(name)
     for name in job.choices:
         _must_have_room(job.look.live[name], needed)

@@ -65,7 +65,7 @@ def run(steps: Sequence[Step], target: Target, first: int = 0, stopping: Callabl
     except BaseException as error:  # whatever it is, the site comes first
         return (yield from _fail(error, steps, target))
     journal.step = None
-    kept = _tidied(target)
+    kept = tidied(target)
     # Proven, so it stays even where the disk takes no last line: a resume then finds nothing left to do and says so.
     yield from _tell(journal, Ended, outcome="restored", exit_code=0, evidence="restored and proven", kept=kept)
     return 0
@@ -129,7 +129,7 @@ def _fail(error: BaseException, steps: Sequence[Step], target: Target) -> Run:
     message, hint, code = told(error)
     yield from _tell(journal, Failed, title=title, evidence=message, hint=hint, exit_code=code)
     if not changed(journal.events):
-        kept = _tidied(target)
+        kept = tidied(target)
         outcome = "interrupted" if isinstance(error, Interrupted) else "failed_untouched"
         yield from _tell(journal, Ended, outcome=outcome, exit_code=code, evidence=message, kept=kept)
         return code
@@ -162,7 +162,7 @@ def rollback(target: Target, reason: str = "") -> Run:
     """Undo every effect that is not undone, newest first; safe to be cut at any point and run again."""
     journal = target.journal
     if not changed(journal.events):
-        kept = _tidied(target)
+        kept = tidied(target)
         yield from _tell(
             journal, Ended, outcome="interrupted", exit_code=130, evidence="nothing was changed", kept=kept
         )
@@ -198,7 +198,7 @@ def _undo(effect: Effect, control: Control, incomplete: bool) -> str:
 def _rolled_back(target: Target, reason: str, left: tuple[str, ...]) -> Run:
     journal = target.journal
     journal.step = None
-    kept = _tidied(target)
+    kept = tidied(target)
     if left:
         run = journal.path.parent
         left = (*left, f"then: pacs-recover --state {run.parent.parent} rollback {run.name}")
@@ -217,7 +217,8 @@ def _tell(journal: Journal, kind: type[Any], **fields: Any) -> Iterator[AnyEvent
     yield event
 
 
-def _tidied(target: Target) -> tuple[str, ...]:
+def tidied(target: Target) -> tuple[str, ...]:
+    """Remove what the run staged; where what must be kept lies."""
     try:
         return tuple(target.tidy())
     except Exception as error:  # whatever it is, how the run ended is decided already

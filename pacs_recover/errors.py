@@ -42,6 +42,10 @@ class Refused(RecoverError):
     exit_code = 5
 
 
+class Busy(Refused):
+    """Not now, but later: another run or a command has the site, or a run of it has not ended."""
+
+
 class BadBackup(RecoverError):
     """The backup itself is damaged, foreign or not what it claims to be."""
 

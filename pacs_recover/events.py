@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from pacs_recover.model import Backup, Phase, StepKind
+from pacs_recover.model import Backup, FactState, Phase, StepKind
 
 Outcome = Literal[
     "restored",
@@ -22,6 +22,12 @@ Outcome = Literal[
     "unfinished",
 ]
 """How a run ended; the last two are what a reader sees of one that has not."""
+
+
+SandboxKind = Literal["root", "process", "container"]
+"""What a drill restores into: a directory alone, or one in which the service runs too."""
+Topic = Literal["sandbox", "message", "queue", "health", "finding", "production", "teardown", "observation", "action"]
+"""What a note of a drill is about."""
 
 
 class StepLine(Struct, frozen=True, kw_only=True):
@@ -52,6 +58,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     bytes: int
     """Of its content when unpacked; what the live filesystem must have room for."""
     manifest: str = "no recorded hash"
+    reached: str = ""
+    """The point in time that a replica came to, in words; empty for what is stored as it is."""
 
 
 class Question(Struct, frozen=True):
@@ -59,6 +67,22 @@ class Question(Struct, frozen=True):
 
     title: str
     details: str
+
+
+class Drill(Struct, frozen=True, kw_only=True):
+    """What makes a run a drill: the same restore, into a sandbox."""
+
+    sandbox: SandboxKind
+    why: str = ""
+    """Why the service is not started, where it is not."""
+    home: str = ""
+    """The drill's own directory; its live paths lie below."""
+    production: tuple[LivePath, ...] = ()
+    """The real live parts, which are looked at before and after, and never changed."""
+    participants: tuple[str, ...] = ()
+    observations: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+    """What is to be improved."""
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -77,8 +101,13 @@ class Request(Struct, frozen=True, kw_only=True):
     rto_seconds: float
     operator: str
     host: str
+    carry_over: bool = False
+    """Whether messages that only the live queue has are added to the restored one after the stop."""
     since: datetime | None = None
     """When the outage began, if the operator said so."""
+    drill: Drill | None = None
+    at: datetime | None = None
+    """The time whose state was asked for, if the operator said one."""
 
 
 class Event(Struct, frozen=True, kw_only=True, tag_field="kind", tag=str.lower, omit_defaults=True):
@@ -138,6 +167,13 @@ class Answered(Event, frozen=True, kw_only=True):
     by: str
 
 
+class Handed(Event, frozen=True, kw_only=True):
+    """Another operator took the questions over: from now on only that one's answers count."""
+
+    by: str
+    before: str
+
+
 class Progress(Event, frozen=True, kw_only=True):
     """How far a step is; at most one a second."""
 
@@ -191,6 +227,15 @@ class Undone(Event, frozen=True, kw_only=True):
     evidence: str = ""
 
 
+class Noted(Event, frozen=True, kw_only=True):
+    """Something for a drill's record, seen by it or said by those who took part; it may come after the end."""
+
+    topic: Topic
+    title: str
+    evidence: str = ""
+    state: FactState = "ok"
+
+
 class Ended(Event, frozen=True, kw_only=True):
     """The run is over; ``left`` is what a person still has to do, in order."""
 
@@ -202,7 +247,22 @@ class Ended(Event, frozen=True, kw_only=True):
     """Where set-aside and withdrawn files are kept."""
 
 
-AnyEvent = Planned | Resumed | Began | Asked | Answered | Progress | Passed | Failed | Effect | Sealed | Undone | Ended
+AnyEvent = (
+    Planned
+    | Resumed
+    | Began
+    | Asked
+    | Answered
+    | Handed
+    | Progress
+    | Passed
+    | Failed
+    | Effect
+    | Sealed
+    | Undone
+    | Noted
+    | Ended
+)
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(AnyEvent)
@@ -217,6 +277,6 @@ def encode(event: AnyEvent) -> bytes:
 
 
 def decode(line: bytes) -> AnyEvent:
-    """The event in one JSON object; msgspec.DecodeError where it is none."""
+    """The event in one JSON object; one of UNDECODABLE where it is none."""
     event: AnyEvent = _decoder.decode(line)
     return event

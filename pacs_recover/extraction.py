@@ -5,34 +5,44 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from pacs_recover.components import component, read_backup
+from pacs_recover.authority import Authority
+from pacs_recover.components import Read, component, exhaust, read_backup
 from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.jobs import live_paths, opener, reals
 from pacs_recover.looks import look
 from pacs_recover.model import Backup
-from pacs_recover.plan import exhaust
 from pacs_recover.site import Site
-from pacs_recover.state import State
+from pacs_recover.state import State, outside
 from pacs_recover.target.host import live_trees
 from pacs_recover.text import safe, size
 
 
-def extract(site: Site, backup: Backup, directory: Path, state: State) -> str:
+def extract(site: Site, backup: Backup, directory: Path, state: State, authority: Authority) -> str:
     """Unpack into a new directory, which appears only when the backup was read to its end without a fault.
 
     Raises Refused for a place that exists or is live, BadBackup, SourceError, OSError.
     """
+    authority.must_allow("extract")
     refuse_place(site, directory)
-    part = directory.with_name(f".{directory.name}.part")
-    part.mkdir(mode=0o700)
-    try:
-        with state.scratch() as scratch, opener(site, state.journals(), scratch)(backup) as raw:
-            done = exhaust(read_backup(component(backup.component), backup, raw, part, look(site)))
-        part.rename(directory)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+    with state.audit.noting("extract", backup.id, site.name):
+        return _extract(site, backup, directory, state)
+
+
+def _extract(site: Site, backup: Backup, directory: Path, state: State) -> str:
+    with state.scratch() as scratch:
+        part = outside(scratch, directory.with_name(f".{directory.name}.part"))
+        try:
+            done = _unpacked(site, backup, part, state, scratch)
+            part.rename(directory)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
     return f"{safe(backup.id)}: {size(done.content)} in {safe(directory)}, SHA-256 of the backup {done.sha256}"
+
+
+def _unpacked(site: Site, backup: Backup, part: Path, state: State, scratch: Path) -> Read:
+    with opener(site, state.journals(), scratch)(backup) as raw:
+        return exhaust(read_backup(component(backup.component), backup, raw, part, look(site)))
 
 
 def refuse_place(site: Site, directory: Path) -> None:

@@ -11,16 +11,22 @@ from pathlib import Path
 
 import msgspec
 
+from pacs_recover import engine, marking, questions, worker
 from pacs_recover import plan as plans
-from pacs_recover import worker
-from pacs_recover.errors import RecoverError, Refused
-from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Request, Resumed
-from pacs_recover.journal import Journal, Reader, is_written, read
+from pacs_recover.authority import Authority
+from pacs_recover.errors import Busy, RecoverError, Refused, SourceError
+from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Planned, Request, Resumed
+from pacs_recover.jobs import live_paths, open_job
+from pacs_recover.journal import Journal, Reader, is_written, read, sync_directory
+from pacs_recover.model import UNDECODABLE
 from pacs_recover.plan import Plan
-from pacs_recover.runs import ENDS, is_finished, last_end
+from pacs_recover.runs import ENDS, is_drill, is_finished, last_end, planned
+from pacs_recover.site import Site
+from pacs_recover.spawning import spawn
 from pacs_recover.state import JOURNAL, State
 from pacs_recover.target import lock
 from pacs_recover.target.host import live_trees
+from pacs_recover.target.sandbox import refuse_drill
 from pacs_recover.text import safe
 
 PATIENCE = 0.2
@@ -38,6 +44,10 @@ class Following:
     question: Asked | None = None
     """The question that waits for an answer now."""
     ended: Ended | None = None
+    site: str = ""
+    """Its name, where the run was followed from its first line."""
+    owner: str = ""
+    """The operator whose the questions are."""
     _reader: Reader = field(init=False)
     _seen: int = 0
     _began: float = field(default_factory=time.monotonic)
@@ -52,12 +62,15 @@ class Following:
         fresh = self._reader.more()
         told = [event for place, event in enumerate(fresh, start=self._seen) if place >= self.skip]
         self._seen += len(fresh)
+        self.owner = questions.owner(fresh, self.owner)
         for event in told:
             self._note(event)
         return told
 
     def _note(self, event: AnyEvent) -> None:
-        if isinstance(event, Asked):
+        if isinstance(event, Planned):
+            self.site = str(event.request.site.get("name", ""))
+        elif isinstance(event, Asked):
             self.question = event
         elif isinstance(event, Answered):
             self.question = None
@@ -65,6 +78,13 @@ class Following:
             self.ended = event
         elif isinstance(event, Resumed):
             self.ended = None
+
+    def look_ahead(self) -> None:
+        """Find out whose the questions are, and whose site it is, without telling any event. SourceError."""
+        found, _ = read(self.run / JOURNAL)
+        self.owner = questions.owner(found)
+        first = planned(found)
+        self.site = str(first.request.site.get("name", "")) if first else ""
 
     def alive(self) -> bool:
         """Whether a worker still works on the run."""
@@ -88,13 +108,23 @@ class Following:
             if not fresh:
                 time.sleep(PATIENCE)
 
-    def answer(self, yes: bool, by: str) -> None:
-        """Answer the open question. Refused where somebody else was first or none is open."""
+    def answer(self, yes: bool, by: str, authority: Authority) -> None:
+        """Answer the open question. Refused where it is another operator's, somebody was first or none is open."""
+        authority.must_allow("an answer")
         if self.question is None:
             raise Refused("no question is open", "")
-        from pacs_recover.questions import give
+        if not self.may_answer(by):
+            raise Refused(
+                f"the questions of this run are {safe(self.owner)}'s, and you are {safe(by)}",
+                f"take them over first: pacs-recover attach {self.run.name} --take-over",
+            )
+        said = f"{'yes' if yes else 'no'}, said by {by}: {self.question.title}"
+        worker.state_of(self.run).audit.note("answer", self.run.name, said, self.site)
+        questions.give(self.run, self.question.question, yes, by)
 
-        give(self.run, self.question.question, yes, by)
+    def may_answer(self, by: str) -> bool:
+        """Whether the questions are this operator's."""
+        return self.owner in ("", by)
 
     def exit_code(self) -> int:
         """The run's exit code; 4 where its worker is gone without an end: a person is needed."""
@@ -106,7 +136,7 @@ class Following:
             return None
         try:
             said = msgspec.json.decode(self._last_line(), type=worker.Refusal)
-        except msgspec.DecodeError:
+        except UNDECODABLE:
             return None
         error = RecoverError(said.message, said.hint)
         error.exit_code = said.exit_code
@@ -124,41 +154,88 @@ class Following:
         return lines[-1] if lines else ""
 
 
-def start(plan: Plan, state: State, *, assume_yes: bool) -> Following:
+def start(plan: Plan, state: State, authority: Authority, *, assume_yes: bool) -> Following:
     """Start an armed plan in a worker. Refused where it was used; OSError."""
+    authority.must_allow("a restore")
     refuse_busy(plan.request)
     run = state.new_run()
     plans.use_up(plan, state, run)
     request = msgspec.structs.replace(plan.request, run=run.name, assume_yes=assume_yes)
+    write_request(run, request)
+    return Following(run, spawn(run, "restore", authority))
+
+
+def write_request(run: Path, request: Request) -> None:
+    """Leave a request where the run's worker finds it. OSError."""
     _write(run / worker.REQUEST, msgspec.json.encode(request))
-    return Following(run, worker.spawn(run, "restore"))
 
 
-def take_up(run: Path, purpose: worker.Purpose) -> Following:
+def take_up(run: Path, purpose: worker.Purpose, authority: Authority) -> Following:
     """Start a worker that resumes or rolls back an existing run. Refused where it is still worked on."""
+    authority.must_allow(f"a {purpose}")
     if is_written(run / JOURNAL):
         raise Refused(f"run {run.name} is still going on", f"follow it: pacs-recover attach {run.name}")
     events, _ = read(run / JOURNAL)
-    return Following(run, worker.spawn(run, purpose, plans.operator()), skip=len(events))
+    if is_drill(events):
+        refuse_drill(run.name)
+    return Following(run, spawn(run, purpose, authority, plans.operator()), skip=len(events))
+
+
+def take_over(following: Following, by: str, authority: Authority) -> None:
+    """Take a run's questions over from another operator. Refused where they are one's own or the run is over."""
+    authority.must_allow("taking the questions over")
+    if following.may_answer(by):
+        raise Refused(f"the questions of this run are yours already ({safe(by)})", "answer them")
+    if following.over():
+        raise Refused(f"run {following.run.name} is over", f"see: pacs-recover report {following.run.name}")
+    said = f"by {by}, from {following.owner}"
+    worker.state_of(following.run).audit.note("take-over", following.run.name, said, following.site)
+    questions.take_over(following.run, by)
 
 
 def refuse_busy(request: Request) -> None:
-    """Refused early where a run of this site is unfinished or going on; the worker looks again under the lock."""
+    """Refused early where a run of this site is unfinished or going on, or a command has it held still.
+
+    The worker looks again under the lock.
+    """
     for mark in marks(request):
         journal = Path(mark.journal)
         if not mark.finished and not is_finished(journal):
             how = "is going on" if is_written(journal) else "has not ended"
             home = journal.parent.parent.parent
-            raise Refused(
+            raise Busy(
                 f"run {mark.run} of {safe(mark.operator)} {how}",
                 f"pacs-recover --state {home} attach {mark.run} (or rollback, resume, close --why)",
             )
+    for holder in holders(request):
+        raise lock.taken(safe(request.site.get("name", "this site")), holder)
+
+
+def holders(request: Request) -> list[lock.Holder]:
+    """Who holds the site's locks now, as far as we may look."""
+    live = {path.component: Path(path.real) for path in request.live}
+    return lock.holders(live.values(), live_trees(live))
 
 
 def refuse_newer(request: Request, run: str) -> None:
     """Refused early where another run changed this site later; the worker looks again under the lock."""
     for mark in marks(request):
-        worker.refuse_mark(mark, run)
+        marking.refuse_mark(mark, run)
+
+
+def request_of(site: Site) -> Request:
+    """As much of a request as a site's locks and marks are found by."""
+    return Request(
+        run="",
+        plan_id="",
+        site={"name": site.name},
+        components=(),
+        choices=(),
+        live=live_paths(site),
+        rto_seconds=0,
+        operator="",
+        host="",
+    )
 
 
 def marks(request: Request) -> list[lock.Mark]:
@@ -167,27 +244,56 @@ def marks(request: Request) -> list[lock.Mark]:
     return lock.marks(live.values(), live_trees(live))
 
 
-def close(run: Path, why: str) -> None:
+def note_refusal(state: State, problem: RecoverError, doing: str, site: str = "") -> None:
+    """Record what a front end could not do because it was refused; any other problem is none of the audit's."""
+    if problem.exit_code == Refused.exit_code:
+        state.audit.note("refusal", doing, problem.message, site)
+
+
+def close(run: Path, why: str, authority: Authority) -> None:
     """End an unfinished run whose live state a person put right by hand. Refused where it is going on or has ended."""
+    authority.must_allow("closing a run")
+    with worker.state_of(run).audit.noting("close", run.name):
+        _close(run, why)
+
+
+def _close(run: Path, why: str) -> None:
     journal = Journal(run / JOURNAL, create=False)
     try:
         ended = last_end(journal.events)
         if ended and ended.outcome in ENDS:
             raise Refused(f"run {run.name} has ended: {ended.outcome}", "there is nothing to close")
+        if is_drill(journal.events):
+            refuse_drill(run.name)
         request = worker.request_of(journal.events) or worker.read_request(run)
-        site_lock = lock.SiteLock(**worker.lock_paths(request))
+        site_lock = lock.SiteLock(**marking.lock_paths(request), holder=marking.holder(run, plans.operator()))
         journal.step = None
-        evidence = f"closed by {plans.operator()}: {safe(why, 500)}"
-        journal.write(Ended, outcome="closed", exit_code=0, evidence=evidence)
-        worker.settle(site_lock, journal, request, run)
+        evidence, kept = f"closed by {plans.operator()}: {safe(why, 500)}", _kept(request, journal)
+        journal.write(Ended, outcome="closed", exit_code=0, evidence=evidence, kept=kept)
+        marking.settle(site_lock, journal, request, run)
         site_lock.close()
     finally:
         journal.close()
 
 
+def _kept(request: Request, journal: Journal) -> tuple[str, ...]:
+    """Remove what the run staged, which holds copies of messages; where what it set aside lies."""
+    try:
+        return engine.tidied(open_job(request, journal).target)
+    except (RecoverError, OSError) as error:  # closing is for a site that is not as it was
+        return (f"not tidied up: {engine.told(error)[0]}",)
+
+
 def unfinished(state: State) -> list[Path]:
-    """The runs of a state directory that have not ended, newest first."""
-    return [run for run in state.runs() if not is_finished(run / JOURNAL)]
+    """The runs of a state directory that have not ended, newest first; a drill changes nothing that is to be ended."""
+    return [run for run in state.runs() if not is_finished(run / JOURNAL) and not _is_drill(run)]
+
+
+def _is_drill(run: Path) -> bool:
+    try:
+        return is_drill(read(run / JOURNAL)[0])
+    except SourceError:
+        return False
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -196,3 +302,4 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    sync_directory(path.parent)

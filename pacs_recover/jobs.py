@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from msgspec import structs
 
 from pacs_recover.components import Job, Look
 from pacs_recover.errors import SourceError
 from pacs_recover.events import LivePath, Request
+from pacs_recover.formats import manifest
+from pacs_recover.formats.manifest import Opened, Record
 from pacs_recover.journal import Journal
 from pacs_recover.model import Backup, Service
 from pacs_recover.services import services_of
 from pacs_recover.services.health import Health, probe
 from pacs_recover.site import Site
 from pacs_recover.site.model import from_data
-from pacs_recover.sources import sources_of
+from pacs_recover.sources import Source, sources_of
+from pacs_recover.state import run_scratch
 from pacs_recover.target import places
 from pacs_recover.target.control import Control
 from pacs_recover.target.host import Target
@@ -46,9 +51,14 @@ def environment(services: Iterable[Service]) -> dict[str, str] | None:
     return found
 
 
-def look_at(site: Site, live: Iterable[LivePath], services: Iterable[Service]) -> Look:
+def look_at(site: Site, live: Iterable[LivePath], services: Iterable[Service], *, carry_over: bool = False) -> Look:
     """What components judge content with."""
-    return Look(site=site, environment=environment(services), live={path.component: Path(path.real) for path in live})
+    return Look(
+        site=site,
+        environment=environment(services),
+        live={path.component: Path(path.real) for path in live},
+        carry_over=carry_over,
+    )
 
 
 def prober(site: Site) -> Callable[[], Health] | None:
@@ -71,25 +81,52 @@ def open_job(request: Request, journal: Journal, journals: Iterable[Path] = ()) 
     services = services_of(site)
     control = Control(site, services, journal, prober(site))
     return Job(
-        look=look_at(site, request.live, services),
+        look=look_at(site, request.live, services, carry_over=request.carry_over),
         choices={choice.backup.component: choice for choice in request.choices},
         questions=request.questions,
-        open=opener(site, journals, journal.path.parent),
+        open=opener(site, journals, run_scratch(journal.path.parent)),
         services=services,
         host=Target(site, request.live, control, journal),
     )
 
 
-def opener(site: Site, journals: Iterable[Path], scratch: Path) -> Callable[[Backup], AbstractContextManager[BinaryIO]]:
+def opener(site: Site, journals: Iterable[Path], scratch: Path) -> Callable[[Backup], AbstractContextManager[Opened]]:
     """Opens any backup of the site's sources; what a source must assemble first goes into ``scratch``. SourceError."""
-    sources = {source.name: source for source in sources_of(site, journals)}
 
-    def open_backup(backup: Backup) -> AbstractContextManager[BinaryIO]:
-        if backup.source not in sources:
-            raise SourceError(f"the site has no source {safe(backup.source)}", "see: pacs-recover site show")
-        return sources[backup.source].open(backup, scratch)
+    @contextmanager
+    def open_backup(backup: Backup) -> Iterator[Opened]:
+        source = source_of(site, journals, backup)
+        record = _record(source, backup, scratch)
+        with source.open(backup, scratch) as raw:
+            yield Opened(raw, record)
 
     return open_backup
+
+
+def source_of(site: Site, journals: Iterable[Path], backup: Backup) -> Source:
+    """The site's source that holds a backup. SourceError."""
+    found = next((source for source in sources_of(site, journals) if source.name == backup.source), None)
+    if found is None:
+        raise SourceError(f"the site has no source {safe(backup.source)}", "see: pacs-recover site show")
+    return found
+
+
+def _record(source: Source, backup: Backup, scratch: Path) -> Record:
+    """What is recorded of a backup's bytes; a manifest that cannot be read is a finding, as the backup may be good."""
+    if source.proof or not backup.recorded:
+        return Record(source.proof or manifest.NONE)
+    beside = structs.replace(backup, key=backup.recorded, size=None)
+    name = _name(backup.recorded)
+    try:
+        with source.open(beside, scratch) as raw:
+            return manifest.read(raw, name, _name(backup.key))
+    except SourceError as error:
+        return manifest.unreadable(name, error.message)
+
+
+def _name(key: str) -> str:
+    """The file's name in a path or an object's URL."""
+    return Path(unquote(urlsplit(key).path) if key.startswith("s3://") else key).name
 
 
 def reals(live: Iterable[LivePath]) -> Mapping[str, Path]:

@@ -6,8 +6,7 @@ import fcntl
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +16,8 @@ import msgspec
 from pacs_recover import events
 from pacs_recover.errors import Refused, SourceError
 from pacs_recover.events import AnyEvent
+from pacs_recover.model import UNDECODABLE
+from pacs_recover.text import safe
 
 SUM = b',"sum":"%08x"}\n'
 """Ends every line: the CRC-32 of the object as it stood without it."""
@@ -85,8 +86,8 @@ class Reader:
             return None
         try:
             return events.decode(body)
-        except msgspec.DecodeError as error:
-            self.damage.append(Damage(self._line, f"not an event this version knows: {error}"))
+        except UNDECODABLE as error:
+            self.damage.append(Damage(self._line, f"not an event this version knows: {safe(error)}"))
             return None
 
 
@@ -162,21 +163,6 @@ def is_written(path: Path) -> bool:
     except OSError:
         return False
     return False
-
-
-@contextmanager
-def following(path: Path, patience: float = 0.2) -> Iterator[Callable[[], list[AnyEvent]]]:
-    """A function that waits up to ``patience`` seconds for more events and returns them."""
-    reader = Reader(path)
-
-    def more() -> list[AnyEvent]:
-        fresh = reader.more()
-        if not fresh:
-            time.sleep(patience)
-            fresh = reader.more()
-        return fresh
-
-    yield more
 
 
 def _lock(fd: int, path: Path) -> None:

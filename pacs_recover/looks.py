@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from pacs_recover import catalog, front, report, site
+from pacs_recover import catalog, confinement, front, report, sets, site
+from pacs_recover.audit.record import What
 from pacs_recover.catalog import Catalog
-from pacs_recover.components import Comparison, Look, component, read_backup
-from pacs_recover.errors import BadBackup
-from pacs_recover.jobs import live_paths, look_at, opener
+from pacs_recover.components import Comparison, Look, Read, component, exhaust, judge, read_backup
+from pacs_recover.errors import BadBackup, SourceError
+from pacs_recover.jobs import live_paths, look_at, opener, source_of
 from pacs_recover.journal import is_written, read
-from pacs_recover.model import Backup, Fact, FactState, Preview
-from pacs_recover.plan import Plan, exhaust
+from pacs_recover.model import Amount, Backup, Fact, FactState, Preview
+from pacs_recover.plan import Plan, refuse_bad
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
+from pacs_recover.sources import archive_of
 from pacs_recover.state import JOURNAL, State
-from pacs_recover.text import age, both_times, seconds, stamp
+from pacs_recover.target.lock import Holder
+from pacs_recover.text import age, both_times, precise, seconds, stamp
 
 
 def look(of: Site) -> Look:
@@ -28,33 +32,66 @@ def look(of: Site) -> Look:
     return look_at(of, live_paths(of), services_of(of))
 
 
-def preview(of: Site, backup: Backup, state: State) -> Preview:
-    """Read a backup to its end in private scratch and say what it is; damage is a fact too. SourceError."""
+def preview(
+    of: Site,
+    backup: Backup,
+    state: State,
+    stopping: Callable[[], bool] = lambda: False,
+    amount: Callable[[Amount], None] = lambda _: None,
+    what: What = "preview",
+) -> Preview:
+    """Read a backup to its end in private scratch and say what it is; damage is a fact too.
+
+    SourceError; Interrupted where it is told to stop. It is recorded as ``what``.
+    """
+    with state.audit.noting(what, backup.id, of.name) as entry:
+        seen = _previewed(of, backup, state, stopping, amount)
+        entry.outcome = seen.state
+    return seen
+
+
+def _previewed(
+    of: Site, backup: Backup, state: State, stopping: Callable[[], bool], amount: Callable[[Amount], None]
+) -> Preview:
     with state.scratch() as scratch:
         into = scratch / "content"
         into.mkdir(mode=0o700)
         part, seeing = component(backup.component), look(of)
         try:
             with opener(of, state.journals(), scratch)(backup) as raw:
-                done = exhaust(read_backup(part, backup, raw, into, seeing))
-            seen = part.preview(into, seeing)
+                done = exhaust(read_backup(part, backup, raw, into, seeing), stopping, amount)
+            seen = judge(part, backup, done, into, seeing)
         except BadBackup as error:
-            return Preview(
-                (Fact("damaged", f"{error.message} ({error.hint})" if error.hint else error.message, "bad"),)
-            )
-    read_to_end = Fact("read to its end", f"{done.content:,} bytes unpacked, SHA-256 {done.sha256[:16]}")
-    return msgspec.structs.replace(seen, facts=(read_to_end, *seen.facts))
+            why = f"{error.message} ({error.hint})" if error.hint else error.message
+            return Preview((*told(of, backup, state), Fact("damaged", why, "bad")))
+    return msgspec.structs.replace(seen, facts=(*told(of, backup, state), *read_whole(done), *seen.facts))
 
 
-def compare(of: Site, backup: Backup, state: State) -> Comparison:
-    """What restoring a backup would change. BadBackup, SourceError."""
-    with state.scratch() as scratch:
+def told(of: Site, backup: Backup, state: State) -> tuple[Fact, ...]:
+    """What a backup's source says of it beyond the listing, where it is one that does."""
+    archive = archive_of(source_of(of, state.journals(), backup))
+    try:
+        return archive.facts(backup) if archive else ()
+    except SourceError as error:
+        return (Fact("bucket", error.message, "warn"),)
+
+
+def read_whole(done: Read) -> tuple[Fact, ...]:
+    """That a backup was read to its end, and which point in time it came to."""
+    facts = (Fact("read to its end", f"{done.content:,} bytes unpacked, SHA-256 {done.sha256[:16]}"),)
+    return (*facts, Fact("point in time", done.reached)) if done.reached else facts
+
+
+def compare(of: Site, backup: Backup, state: State, stopping: Callable[[], bool] = lambda: False) -> Comparison:
+    """What restoring a backup would change. BadBackup, SourceError; Interrupted where it was told to stop."""
+    with state.audit.noting("diff", backup.id, of.name), state.scratch() as scratch:
         into, spare = scratch / "content", scratch / "live"
         into.mkdir(mode=0o700)
         spare.mkdir(mode=0o700)
         part, seeing = component(backup.component), look(of)
         with opener(of, state.journals(), scratch)(backup) as raw:
-            exhaust(read_backup(part, backup, raw, into, seeing))
+            done = exhaust(read_backup(part, backup, raw, into, seeing), stopping)
+        refuse_bad(backup, judge(part, backup, done, into, seeing))
         return part.compare(into, seeing, spare)
 
 
@@ -74,18 +111,29 @@ def plan_json(made: Plan) -> dict[str, Any]:
         for step in made.steps
     ]
     backups = [
-        {**catalog.backup_json(c.backup), "sha256": c.sha256, "content_bytes": c.bytes, "manifest": c.manifest}
+        {
+            **catalog.backup_json(c.backup),
+            "sha256": c.sha256,
+            "content_bytes": c.bytes,
+            "manifest": c.manifest,
+            "reached": c.reached,
+            "skew_seconds": sets.skew(c.backup, made.anchor) if made.anchor else None,
+        }
         for c in request.choices
     ]
     return {
         "plan_id": made.plan_id,
         "made_at": stamp(made.made_at),
+        "asked_at": precise(request.at) if request.at else None,
         "components": list(request.components),
         "target": request.host,
         "site": request.site["name"],
+        "anchor": sets.exact(made.anchor) if made.anchor else None,
         "rto_seconds": request.rto_seconds,
-        "predicted_seconds": None,
-        "predicted_downtime_seconds": None,
+        "predicted_seconds": _rounded(made.predicted_seconds),
+        "predicted_downtime_seconds": _rounded(made.predicted_downtime_seconds),
+        "carry_over": request.carry_over,
+        "carry_over_seconds": _rounded(made.carry_over_seconds),
         "backups": backups,
         "steps": steps,
         "changes": list(made.changes),
@@ -93,6 +141,10 @@ def plan_json(made: Plan) -> dict[str, Any]:
         "questions": [{"title": q.title, "details": q.details} for q in request.questions],
         "findings": [{"label": f.label, "value": f.value, "state": f.state} for f in made.findings],
     }
+
+
+def _rounded(predicted: float | None) -> float | None:
+    return None if predicted is None else round(predicted, 1)
 
 
 def run_summary(run: Path) -> dict[str, Any]:
@@ -119,9 +171,28 @@ def status(of: Site, found: Catalog, state: State) -> dict[str, Any]:
             {"name": name, "activity": s.activity, "detail": s.detail, "state": ways.get(s.activity, "bad")}
             for name, s in services
         ],
+        "locks": [holder_json(holder) for holder in front.holders(front.request_of(of))],
+        "findings": [{"label": f.label, "value": f.value, "state": f.state} for f in findings(of, found)],
         "unfinished": [run_summary(run) for run in front.unfinished(state)],
         "sources": [{"name": s.name, "kind": s.kind, "ok": s.ok, "error": s.error} for s in found.sources],
     }
+
+
+def holder_json(holder: Holder) -> dict[str, Any]:
+    """The JSON contract of who holds a lock."""
+    return {
+        "what": holder.what,
+        "operator": holder.operator,
+        "host": holder.host,
+        "pid": holder.pid,
+        "since": stamp(holder.since),
+    }
+
+
+def findings(of: Site, found: Catalog) -> tuple[Fact, ...]:
+    """What is not right with this host before anything happens: where the key is, how read-only is kept."""
+    needed = any(backup.encrypted for backup in found.backups)
+    return (*site.key_facts(of, needed), *confinement.facts())
 
 
 def _freshness(of: Site, found: Catalog, name: str, now: datetime) -> dict[str, Any]:
@@ -146,6 +217,10 @@ def check_site(option: Path | None) -> tuple[list[Any], tuple[Fact, ...]]:
     if problems:
         return problems, ()
     loaded = found.load()
-    from pacs_recover.plan import host_findings
+    from pacs_recover.findings import host_findings
 
-    return [], (*site.environment_facts(loaded), *host_findings(loaded, services_of(loaded)))
+    return [], (
+        *site.environment_facts(loaded),
+        *site.key_facts(loaded, False),
+        *host_findings(loaded, services_of(loaded)),
+    )

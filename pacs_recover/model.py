@@ -7,16 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from msgspec import Struct
+from msgspec import DecodeError, Struct
 
 FactState = Literal["ok", "warn", "bad"]
 StepKind = Literal["do", "check", "ask"]
-Phase = Literal["", "down", "up", "soak", "after"]
+Phase = Literal["", "down", "carry", "up", "soak", "after"]
 """What a step means for the clocks: downtime runs from the start of ``down`` to the end of ``up``.
 
-``after`` is what is told once the restored site was proven.
+``carry`` is the part of it that carrying messages over takes; ``after`` is what is told once the restored site was
+proven.
 """
 Activity = Literal["active", "starting", "stopped", "failed", "absent", "unknown"]
+
+UNDECODABLE = (DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are no JSON of the wanted type."""
 
 COMPONENTS = ("config", "certs", "queue", "logs")
 """Every restorable part, in the order in which a full restore prepares them."""
@@ -48,6 +52,8 @@ class Backup(Struct, frozen=True, kw_only=True):
     readable: bool = True
     verified: str | None = None
     """When it was last proven by a restore or a verification (RFC 3339); None is never."""
+    recorded: str = ""
+    """What holds its hash, in the source's own terms: the key of a manifest beside it, a commit; empty for nothing."""
     current: bool = True
     """Not a version that was deleted or overwritten and that its bucket still keeps: that is restored only by name."""
     findings: tuple[Fact, ...] = ()

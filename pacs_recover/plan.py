@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,23 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from pacs_recover import engine
+from pacs_recover import engine, following, pace
+from pacs_recover.anchoring import anchor as vouch
+from pacs_recover.authority import Authority
 from pacs_recover.checklist import checklist
-from pacs_recover.components import Comparison, Job, Look, component, naming, read_backup
-from pacs_recover.errors import BadBackup, RecoverError, Refused
-from pacs_recover.events import Choice, LivePath, Request, StepLine
+from pacs_recover.components import Comparison, Job, Look, component, exhaust, judge, naming, read_backup
+from pacs_recover.errors import BadBackup, RecoverError, Refused, UsageError
+from pacs_recover.events import Choice, LivePath, Question, Request, StepLine
+from pacs_recover.findings import host_findings, key_findings, set_findings
 from pacs_recover.formats.streams import Hashing
 from pacs_recover.jobs import live_paths, look_at, opener
-from pacs_recover.model import Backup, Fact, Preview, Service
+from pacs_recover.model import UNDECODABLE, Backup, Fact, Preview
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
 from pacs_recover.site import model as site_model
 from pacs_recover.state import State
 from pacs_recover.target import places, trees
-from pacs_recover.target.host import owner_of
-from pacs_recover.text import both_times, count, safe
+from pacs_recover.text import safe
 
 VALID = timedelta(hours=1)
 """How long a plan arms an unattended restore."""
@@ -45,6 +47,14 @@ class Plan(Struct, frozen=True, kw_only=True):
     changes: tuple[str, ...] = ()
     replay: dict[str, Any] | None = None
     """What a restored queue sends again and loses (``formats.replay.NUMBERS``); each None where it is unknown."""
+    anchor: datetime | None = None
+    """The time that the set is meant for: the one asked for, else that of its newest backup."""
+    predicted_seconds: float | None = None
+    """Until the service answers, by earlier runs and without the waiting for a person; None where unknown."""
+    predicted_downtime_seconds: float | None = None
+    """Of these, from the stop to the answer."""
+    carry_over_seconds: float | None = None
+    """How much longer the service is down because messages are carried over; None where none are, or unknown."""
     previews: dict[str, Preview] = {}
     findings: tuple[Fact, ...] = ()
     """About the host and the set: a ``bad`` one forbids running it."""
@@ -52,36 +62,103 @@ class Plan(Struct, frozen=True, kw_only=True):
     """What the plan depends on, by name, as digests: how an armed plan is seen to be stale."""
 
     @property
+    def expectation(self) -> Fact:
+        """How long it will take, against the RTO."""
+        return pace.expectation(self.predicted_seconds, self.predicted_downtime_seconds, self.request.rto_seconds)
+
+    @property
     def refusals(self) -> tuple[Fact, ...]:
         """The findings that forbid running it."""
         return tuple(fact for fact in self.findings if fact.state == "bad")
 
 
-def make(site: Site, backups: Sequence[Backup], state: State, since: datetime | None = None) -> Plan:
+def make(
+    site: Site,
+    backups: Sequence[Backup],
+    state: State,
+    since: datetime | None = None,
+    at: datetime | None = None,
+    *,
+    carry_over: bool = False,
+) -> Plan:
     """Read every backup to its end, judge it, compare it with what lives. BadBackup, SourceError, RecoverError."""
+
+    refuse_carrying(backups, carry_over)
+    with state.audit.noting("plan", " ".join(backup.id for backup in backups), site.name) as entry:
+        made = _make(site, backups, state, since, at, carry_over=carry_over)
+        entry.outcome = f"plan {made.plan_id}"
+    vouch(site, state)
+    return made
+
+
+def _make(
+    site: Site,
+    backups: Sequence[Backup],
+    state: State,
+    since: datetime | None,
+    at: datetime | None,
+    *,
+    carry_over: bool,
+) -> Plan:
     live, services = live_paths(site), services_of(site)
-    look = look_at(site, live, services)
-    open_backup = opener(site, state.journals(), state.path)
-    choices, previews, comparisons = {}, {}, {}
+    look = look_at(site, live, services, carry_over=carry_over)
+    comparisons = {}
     with state.scratch() as scratch:
-        for backup in backups:
-            choices[backup.component], previews[backup.component] = _read(backup, open_backup, scratch, look)
+        open_backup = opener(site, state.journals(), scratch)
+        choices, previews = _read_all(backups, open_backup, scratch, look)
         together = replace(look, restored={name: scratch / name for name in choices})
         for backup in backups:
             comparisons[backup.component] = _compared(backup, scratch, together)
-    request = _request(site, live, choices, comparisons, since)
+        disagreements = _disagreements(together)
+    request = _request(site, live, choices, comparisons, since, carry_over, at)
+    found = (fact for comparison in comparisons.values() for fact in comparison.findings)
     job = Job(look=look, choices=choices, questions=request.questions, open=open_backup, services=services)
+    steps, carrying = engine.lines(checklist(job)), _carrying(comparisons)
+    known = pace.of(state, site.name)
     return Plan(
         plan_id=request.plan_id,
         made_at=datetime.now(UTC),
         request=request,
-        steps=engine.lines(checklist(job)),
+        steps=steps,
         changes=tuple(change for comparison in comparisons.values() for change in comparison.changes),
         replay=_replay(comparisons),
+        anchor=at or max(backup.taken_at for backup in backups),
+        predicted_seconds=pace.predicted(steps, known, carrying),
+        predicted_downtime_seconds=pace.predicted_downtime(steps, known, carrying),
+        carry_over_seconds=carrying,
         previews=previews,
-        findings=(*host_findings(site, services), *set_findings(backups)),
+        findings=(
+            *host_findings(site, services),
+            *key_findings(site, backups),
+            *following.findings(site),
+            *set_findings(backups),
+            *disagreements,
+            *found,
+        ),
         inputs=inputs(site, choices, look),
     )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Backups that were read to their end and found good, by component."""
+
+    choices: dict[str, Choice]
+    previews: dict[str, Preview]
+
+
+def read_and_judge(site: Site, backups: Sequence[Backup], state: State) -> Judged:
+    """Read every backup to its end and judge it, without a look at what lives. BadBackup, SourceError, RecoverError."""
+    look = look_at(site, live_paths(site), services_of(site))
+    with state.scratch() as scratch:
+        return Judged(*_read_all(backups, opener(site, state.journals(), scratch), scratch, look))
+
+
+def _read_all(
+    backups: Sequence[Backup], open_backup: Any, scratch: Path, look: Look
+) -> tuple[dict[str, Choice], dict[str, Preview]]:
+    read = {backup.component: _read(backup, open_backup, scratch, look) for backup in backups}
+    return {name: one[0] for name, one in read.items()}, {name: one[1] for name, one in read.items()}
 
 
 def _read(backup: Backup, open_backup: Any, scratch: Path, look: Look) -> tuple[Choice, Preview]:
@@ -90,11 +167,10 @@ def _read(backup: Backup, open_backup: Any, scratch: Path, look: Look) -> tuple[
     content.mkdir(mode=0o700)
     with open_backup(backup) as raw:
         read = exhaust(read_backup(part, backup, raw, content, look))
-    choice = Choice(backup=backup, sha256=read.sha256, bytes=read.content)
-    with naming(backup, look):
-        preview = part.preview(content, look)
-        refuse_bad(backup, preview)
-    return choice, preview
+    preview = judge(part, backup, read, content, look)
+    refuse_bad(backup, preview)
+    record, came_to = read.record.said, read.reached
+    return Choice(backup=backup, sha256=read.sha256, bytes=read.content, manifest=record, reached=came_to), preview
 
 
 def _compared(backup: Backup, scratch: Path, look: Look) -> Comparison:
@@ -103,6 +179,19 @@ def _compared(backup: Backup, scratch: Path, look: Look) -> Comparison:
     spare.mkdir(mode=0o700)
     with naming(backup, look):
         return component(backup.component).compare(scratch / backup.component, look, spare)
+
+
+def refuse_carrying(backups: Sequence[Backup], carry_over: bool) -> None:
+    """UsageError where messages are to be carried over into a queue that is not restored."""
+    if carry_over and not any(backup.component == "queue" for backup in backups):
+        raise UsageError("only a restore of the queue can carry messages over", "leave --carry-over out")
+
+
+def _disagreements(look: Look) -> tuple[Fact, ...]:
+    """Where the parts do not fit each other; loaded only here, as reading certificates takes a large library."""
+    from pacs_recover.components import agreement
+
+    return tuple(agreement.findings(look))
 
 
 def refuse_bad(backup: Backup, preview: Preview) -> None:
@@ -114,21 +203,14 @@ def refuse_bad(backup: Backup, preview: Preview) -> None:
         )
 
 
-def exhaust(work: Any) -> Any:
-    """Run a generator to its end and give what it returns."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as stop:
-            return stop.value
-
-
 def _request(
     site: Site,
     live: tuple[LivePath, ...],
     choices: Mapping[str, Choice],
     comparisons: Mapping[str, Comparison],
     since: datetime | None,
+    carry_over: bool,
+    at: datetime | None,
 ) -> Request:
     return Request(
         run="",
@@ -137,12 +219,22 @@ def _request(
         components=tuple(choices),
         choices=tuple(choices.values()),
         live=live,
-        questions=tuple(c.question for c in comparisons.values() if c.question),
+        questions=tuple(question for question in (*_asked(comparisons), _unproven(site, choices)) if question),
         rto_seconds=rto_of(site, tuple(choices)),
         operator=operator(),
         host=socket.gethostname(),
+        carry_over=carry_over,
         since=since,
+        at=at,
     )
+
+
+def _asked(comparisons: Mapping[str, Comparison]) -> Iterable[Question | None]:
+    return (comparison.question for comparison in comparisons.values())
+
+
+def _unproven(site: Site, choices: Mapping[str, Choice]) -> Question | None:
+    return following.question(site) if "queue" in choices else None
 
 
 def rto_of(site: Site, components: Sequence[str]) -> float:
@@ -167,47 +259,15 @@ def _replay(comparisons: Mapping[str, Comparison]) -> dict[str, Any] | None:
     return dict(found[0]) if found else None
 
 
-def host_findings(site: Site, services: Iterable[Service]) -> tuple[Fact, ...]:
-    """What this host lacks for the restore, each with the command that makes it."""
-    facts = []
-    if os.geteuid() != 0 and not os.access(places.nearest_existing(Path(site.live.config).parent), os.W_OK):
-        facts.append(Fact("rights", "needs root: run it with sudo", "bad"))
-    try:
-        owner_of(site)
-    except RecoverError as error:
-        facts.append(Fact("owner", f"{error.message}: {error.hint}", "bad"))
-    for service in services:
-        state = service.state()
-        if state.activity == "absent":
-            facts.append(
-                Fact("service", f"{service.name} is not installed ({state.detail}): install PACS Bridge", "bad")
-            )
-        elif state.activity == "unknown":
-            proof = (
-                "its health endpoint decides"
-                if site.health
-                else "a restore could never be proven: name a status command or a health URL"
-            )
-            facts.append(Fact("service", f"{service.name}: {state.detail}; {proof}", "warn" if site.health else "bad"))
-    if not site.services:
-        facts.append(Fact("service", "this site controls no service: stop PACS Bridge before, start it after", "warn"))
-    return tuple(facts)
-
-
-def set_findings(backups: Sequence[Backup]) -> tuple[Fact, ...]:
-    """How far apart the backups of a set were taken, and what is odd about their names."""
-    facts = [fact for backup in backups for fact in backup.findings]
-    times = sorted(backup.taken_at for backup in backups)
-    if len(times) > 1 and times[-1] - times[0] > timedelta(days=1):
-        skew = f"{count((times[-1] - times[0]).days, 'day')} apart: {both_times(times[0])} to {both_times(times[-1])}"
-        facts.append(Fact("recovery set", skew, "warn"))
-    return tuple(facts)
+def _carrying(comparisons: Mapping[str, Comparison]) -> float | None:
+    return next((c.carry_over_seconds for c in comparisons.values() if c.carry_over_seconds is not None), None)
 
 
 def inputs(site: Site, choices: Mapping[str, Choice], look: Look) -> dict[str, str]:
     """What the plan depends on: the site, the backups and, of what lives, all but the queue's rows."""
     return {
         "the site file": _digest(site_model.to_json(site)),
+        "what is carried over": "the live queue's own messages" if look.carry_over else "nothing",
         **{f"the backup {choice.backup.id}": choice.sha256 for choice in choices.values()},
         **{
             f"the live {name}": live_input(name, look.live[name])
@@ -220,14 +280,16 @@ def inputs(site: Site, choices: Mapping[str, Choice], look: Look) -> dict[str, s
 def inputs_now(saved: Plan, site: Site, state: State) -> dict[str, str]:
     """The same inputs as they are now; each backup is read and hashed again as stored. SourceError."""
     live = live_paths(site)
-    open_backup = opener(site, state.journals(), state.path)
     choices = {}
-    for choice in saved.request.choices:
-        with open_backup(choice.backup) as raw:
-            hashing = Hashing(raw)
-            hashing.drain()
-        choices[choice.backup.component] = msgspec.structs.replace(choice, sha256=hashing.sha256)
-    return inputs(site, choices, look_at(site, live, services_of(site)))
+    with state.scratch() as scratch:
+        open_backup = opener(site, state.journals(), scratch)
+        for choice in saved.request.choices:
+            with open_backup(choice.backup) as raw:
+                hashing = Hashing(raw)
+                hashing.drain()
+            choices[choice.backup.component] = msgspec.structs.replace(choice, sha256=hashing.sha256)
+    look = look_at(site, live, services_of(site), carry_over=saved.request.carry_over)
+    return inputs(site, choices, look)
 
 
 def live_input(name: str, live: Path) -> str:
@@ -255,8 +317,9 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def save(plan: Plan, state: State) -> None:
+def save(plan: Plan, state: State, authority: Authority) -> None:
     """Keep the plan, so that its id arms a restore within the hour. Refused, OSError."""
+    authority.must_allow("keeping a plan")
     state.prepare()
     path = state.path / "plans" / f"{plan.plan_id}.json"
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -272,8 +335,8 @@ def load(plan_id: str, state: State, now: datetime | None = None) -> Plan:
         raise Refused(f"there is no plan {safe(plan_id)}: a plan arms one restore, within an hour", again)
     try:
         plan = msgspec.json.decode(path.read_bytes(), type=Plan)
-    except (OSError, msgspec.DecodeError) as error:
-        raise Refused(f"the plan {safe(plan_id)} cannot be read: {error}", again) from error
+    except (OSError, *UNDECODABLE) as error:
+        raise Refused(f"the plan {safe(plan_id)} cannot be read: {safe(error)}", again) from error
     if (now or datetime.now(UTC)) - plan.made_at > VALID:
         raise Refused(f"the plan {plan_id} was made more than an hour ago", again)
     return plan

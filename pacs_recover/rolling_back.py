@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,11 +11,13 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from pacs_recover.authority import Authority
 from pacs_recover.components import component
 from pacs_recover.errors import RecoverError, Refused
-from pacs_recover.events import AnyEvent
+from pacs_recover.events import AnyEvent, Planned
 from pacs_recover.jobs import look_at, site_of
 from pacs_recover.journal import pending
+from pacs_recover.model import UNDECODABLE
 from pacs_recover.plan import VALID
 from pacs_recover.runs import last_end, planned
 from pacs_recover.services import services_of
@@ -56,6 +59,13 @@ def make(run: str, events: Sequence[AnyEvent], state: State) -> Plan:
     first = planned(events)
     if first is None:
         raise RecoverError(f"the first line of the journal of {run} is damaged", "see docs/runs.md")
+    with state.audit.noting("plan", f"rollback of {run}", str(first.request.site["name"])) as entry:
+        made = _make(run, first, events, state)
+        entry.outcome = f"plan {made.plan_id}"
+    return made
+
+
+def _make(run: str, first: Planned, events: Sequence[AnyEvent], state: State) -> Plan:
     effects = pending(events)
     inverses = [undo.from_args(effect.args) for effect in effects]
     bringing = [inverse for inverse in inverses if isinstance(inverse, undo.BringBack)]
@@ -103,10 +113,13 @@ def _arrived(inverse: undo.BringBack, events: Sequence[AnyEvent], state: State) 
     return list(compared.changes) or [f"{inverse.component}: nothing changed"]
 
 
-def save(plan: Plan, state: State) -> None:
-    """Keep it, so that its id arms the rollback within the hour. OSError."""
+def save(plan: Plan, state: State, authority: Authority) -> None:
+    """Keep it, so that its id arms the rollback within the hour. Refused, OSError."""
+    authority.must_allow("keeping a plan")
     state.prepare()
-    (state.path / "plans" / f"rollback-{plan.plan_id}.json").write_bytes(msgspec.json.encode(plan))
+    path = state.path / "plans" / f"rollback-{plan.plan_id}.json"
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
+        file.write(msgspec.json.encode(plan))
 
 
 def refuse_stale(plan_id: str, made: Plan, state: State) -> None:
@@ -115,7 +128,10 @@ def refuse_stale(plan_id: str, made: Plan, state: State) -> None:
     again = f"look again: pacs-recover rollback {made.run}"
     if not plan_id.isalnum() or not path.is_file():
         raise Refused(f"there is no rollback plan {safe(plan_id)}", again)
-    saved = msgspec.json.decode(path.read_bytes(), type=Plan)
+    try:
+        saved = msgspec.json.decode(path.read_bytes(), type=Plan)
+    except (OSError, *UNDECODABLE) as error:
+        raise Refused(f"the rollback plan {safe(plan_id)} cannot be read: {safe(error)}", again) from error
     path.unlink()
     if saved.plan_id != made.plan_id or saved.run != made.run:
         raise Refused(f"since plan {plan_id} was made, the site changed", again)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pacs_recover import catalog
-from pacs_recover.catalog import Catalog
+from pacs_recover import catalog, sets
+from pacs_recover.catalog import Catalog, SourceState
 from pacs_recover.errors import SourceError, UsageError
 from pacs_recover.jobs import LIVE
-from pacs_recover.model import Backup
+from pacs_recover.model import Backup, Fact
 from pacs_recover.text import both_times, safe
 
 FULL = "full"
@@ -45,17 +45,48 @@ def select(
             f"{', '.join(map(safe, strangers)) or 'two backups of one component'} does not fit",
             "name one for each component",
         )
-    return tuple(chosen.get(name) or _newest(found, name, at) for name in names)
+    rest = sets.at(found, at, [name for name in names if name not in chosen])
+    if rest.missing:
+        raise _none(found, rest.missing[0], at)
+    chosen |= {backup.component: backup for backup in rest.members}
+    return tuple(chosen[name] for name in names)
 
 
-def _newest(found: Catalog, name: str, at: datetime | None) -> Backup:
-    backup = catalog.newest(found, name, at)
-    if backup is None:
-        before = f" from before {both_times(at)}" if at else ""
-        raise SourceError(
-            f"there is no backup of {name}{before}", "see: pacs-recover catalog (and which source could not be read)"
+def _none(found: Catalog, name: str, at: datetime | None) -> SourceError:
+    before = f" from before {both_times(at)}" if at else ""
+    if cold := _archived(found, name, at):
+        return SourceError(
+            f"there is no backup of {name}{before} that can be read now; the newest is archived: {safe(cold.id)}",
+            f"pacs-recover thaw {safe(cold.id)}",
         )
-    return backup
+    unread = "; ".join(f"{state.name} could not be read: {state.error}" for state in found.sources if not state.ok)
+    return SourceError(
+        f"there is no backup of {name}{before}{f' ({unread})' if unread else ''}", "see: pacs-recover catalog"
+    )
+
+
+def _archived(found: Catalog, name: str, at: datetime | None) -> Backup | None:
+    """The newest of a component that could be restored were it not archived."""
+    fitting = (one for one in found.backups if one.component == name and one.current and not one.readable)
+    return next((one for one in fitting if at is None or one.taken_at <= at), None)
+
+
+def gaps(
+    found: Catalog, chosen: Sequence[Backup], named: Sequence[str], at: datetime | None = None
+) -> tuple[Fact, ...]:
+    """Why what was taken as the newest may not be: a source that could not be read, an archived one that is newer."""
+    if len(named) >= len(chosen):
+        return ()
+    facts = [Fact("source", _unread(state), "warn") for state in found.sources if not state.ok]
+    for backup in chosen:
+        cold = _archived(found, backup.component, at)
+        if cold and cold.taken_at > backup.taken_at:
+            facts.append(Fact("archived", f"{safe(cold.id)} is newer, and cannot be read before a thaw", "warn"))
+    return tuple(facts)
+
+
+def _unread(state: SourceState) -> str:
+    return f"{state.name} could not be read in whole, it may have newer backups: {state.error}"
 
 
 AGO = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|m|min|h|d|w)\w*\s+ago\s*", re.IGNORECASE)

@@ -13,29 +13,40 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from pacs_recover import catalog, front, looks, report, rolling_back, site
+from pacs_recover import (
+    anchoring,
+    calling,
+    catalog,
+    findings,
+    front,
+    live,
+    looks,
+    pace,
+    report,
+    rolling_back,
+    site,
+    thawing,
+)
 from pacs_recover import plan as plans
-from pacs_recover.catalog import Catalog
-from pacs_recover.components import Comparison, component, read_backup
-from pacs_recover.errors import BadBackup, Interrupted, RecoverError, Refused, SourceError, UsageError
-from pacs_recover.events import Request
+from pacs_recover.audit import Record, checking
+from pacs_recover.audit.checking import Verified
+from pacs_recover.authority import Authority
+from pacs_recover.catalog import Catalog, Partly
+from pacs_recover.components import Comparison
+from pacs_recover.errors import RecoverError, Refused, SourceError, UsageError
 from pacs_recover.front import Following
-from pacs_recover.jobs import live_paths, opener
 from pacs_recover.journal import is_written, read
-from pacs_recover.model import Amount, Backup, Fact, Preview
+from pacs_recover.model import Amount, Backup, Preview
 from pacs_recover.plan import Plan
 from pacs_recover.report import Report
-from pacs_recover.runs import is_finished
+from pacs_recover.runs import is_drill, is_finished
 from pacs_recover.site import Site
 from pacs_recover.sources import Source, sources_of
 from pacs_recover.sources.file import FileSource
 from pacs_recover.state import JOURNAL, State, default_place
+from pacs_recover.target.sandbox import refuse_drill
 from pacs_recover.text import safe
-
-REMEMBERED = 20
-"""Runs that are looked through for how long a step takes here."""
+from pacs_recover.thawing import Offer, Tier
 
 
 class NoSite(UsageError):
@@ -50,6 +61,8 @@ class OpenRun:
     operator: str
     outcome: str
     """``running``, ``unfinished``, ``rollback_incomplete``, or ``unreadable`` where its journal is not ours to read."""
+    host: str = ""
+    since: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -81,18 +94,22 @@ class Session:
         every = sources_of(self.site, self.state.journals())
         return tuple(source for source in every if source.kind != FileSource.kind)
 
-    def read(self, source: Source) -> Catalog:
-        """What one source holds; a fault is in its state."""
-        return catalog.read([source])
+    def read(self, source: Source, partly: Partly | None = None) -> Catalog:
+        """What one source holds, told while it is read; a fault is in its state."""
+        return catalog.read([source], longest=catalog.WATCHED, partly=partly)
 
     def status(self, found: Catalog) -> dict[str, Any]:
         """Freshness of these backups, and the services."""
         return looks.status(self.site, found, self.state)
 
+    def live(self) -> dict[str, Any]:
+        """How much waits in the live queue, how long the live certificates last; unknown where that takes long."""
+        return live.read(self.site, self.state)
+
     def open_runs(self) -> list[OpenRun]:
         """Runs of this site that have not ended, newest first: ours, and others' by the marks beside the live paths."""
         own = {run: _open_run(run, "") for run in front.unfinished(self.state)}
-        for mark in front.marks(_request(self.site)):
+        for mark in front.marks(front.request_of(self.site)):
             journal = Path(mark.journal)
             if not mark.finished and not is_finished(journal):
                 own[journal.parent] = _open_run(journal.parent, mark.operator)
@@ -100,33 +117,29 @@ class Session:
 
     def needs_root(self) -> bool:
         """Whether this user can look but not restore."""
-        return any(fact.label == "rights" for fact in plans.host_findings(self.site, ()))
+        return any(fact.label == "rights" for fact in findings.host_findings(self.site, ()))
 
     def preview(self, backup: Backup, stopping: Callable[[], bool], amount: Callable[[Amount], None]) -> Preview:
         """Read a backup to its end and say what it is. SourceError; Interrupted where it was told to stop."""
-        with self.state.scratch() as scratch:
-            into = scratch / "content"
-            into.mkdir(mode=0o700)
-            part, look = component(backup.component), looks.look(self.site)
-            try:
-                with opener(self.site, self.state.journals(), scratch)(backup) as raw:
-                    done = _exhaust(read_backup(part, backup, raw, into, look), stopping, amount)
-                seen = part.preview(into, look)
-            except BadBackup as error:
-                why = f"{error.message} ({error.hint})" if error.hint else error.message
-                return Preview((Fact("damaged", why, "bad"),))
-        whole = Fact("read to its end", f"{done.content:,} bytes unpacked, SHA-256 {done.sha256[:16]}")
-        return msgspec.structs.replace(seen, facts=(whole, *seen.facts))
+        return looks.preview(self.site, backup, self.state, stopping, amount)
 
-    def compare(self, backup: Backup) -> Comparison:
-        """What restoring a backup would change. BadBackup, SourceError."""
-        return looks.compare(self.site, backup, self.state)
+    def compare(self, backup: Backup, stopping: Callable[[], bool] = lambda: False) -> Comparison:
+        """What restoring a backup would change. BadBackup, SourceError; Interrupted where it was told to stop."""
+        return looks.compare(self.site, backup, self.state, stopping)
 
-    def plan(self, backups: Sequence[Backup]) -> Plan:
+    def thaw_offer(self, backup: Backup) -> Offer:
+        """What having an archived backup made readable would take. UsageError, SourceError."""
+        return thawing.look(self.site, backup, self.state)
+
+    def thaw(self, backup: Backup, tier: Tier) -> Offer:
+        """Ask for it, which costs. Refused, UsageError, SourceError."""
+        return thawing.ask(self.site, backup, self.state, self.authority, tier)
+
+    def plan(self, backups: Sequence[Backup], *, carry_over: bool = False) -> Plan:
         """Read these backups, judge them, compare them with what lives; the plan is kept so that it can be armed."""
-        made = plans.make(self.site, backups, self.state)
+        made = plans.make(self.site, backups, self.state, carry_over=carry_over)
         if not self.read_only and not made.refusals:
-            plans.save(made, self.state)
+            plans.save(made, self.state, self.authority)
         return made
 
     def arm(self, plan: Plan, typed: str) -> Following:
@@ -137,11 +150,13 @@ class Session:
             raise Refused("; ".join(f"{fact.label}: {fact.value}" for fact in plan.refusals), "put that right first")
         saved = plans.load(plan.plan_id, self.state)
         plans.refuse_stale(saved, plans.inputs_now(saved, self.site, self.state))
-        return front.start(saved, self.state, assume_yes=False)
+        return front.start(saved, self.state, self.authority, assume_yes=False)
 
     def undo_plan(self, run: Path) -> list[str]:
         """What rolling back a run would undo, and what arrived since it. RecoverError."""
         events, _ = read(run / JOURNAL)
+        if is_drill(events):
+            refuse_drill(run.name)
         if rolling_back.is_restored(events):
             return rolling_back.make(run.name, events, self.state).lines()
         made = [effect.title for effect in report.fold(events).effects if effect.state != "undone"]
@@ -153,22 +168,55 @@ class Session:
         """Roll a run back or go on with it. Refused unless the site's name was typed."""
         self.must_write(f"a {purpose}")
         must_be_name(typed, self.site.name)
-        started = front.take_up(run, "resume" if purpose == "resume" else "rollback")
+        started = front.take_up(run, "resume" if purpose == "resume" else "rollback", self.authority)
         return Following(run, started.process)
 
     def close(self, run: Path, why: str) -> None:
         """End an unfinished run that a person put right by hand. Refused."""
         self.must_write("closing a run")
-        front.close(run, why)
+        front.close(run, why, self.authority)
+
+    def answer(self, following: Following, yes: bool) -> None:
+        """Answer a run's open question. Refused where it is another operator's."""
+        following.answer(yes, plans.operator(), self.authority)
+
+    def take_over(self, run: Path, typed: str) -> Following:
+        """Take a run's questions over. Refused unless the site's name was typed."""
+        self.must_write("taking the questions over")
+        must_be_name(typed, self.site.name)
+        following = Following(run)
+        following.look_ahead()
+        front.take_over(following, plans.operator(), self.authority)
+        return Following(run)
+
+    def may_answer(self, following: Following) -> bool:
+        """Whether a run's questions are this operator's."""
+        return following.may_answer(plans.operator())
+
+    @property
+    def authority(self) -> Authority:
+        """What the verbs that change something are handed."""
+        return Authority(self.read_only)
+
+    def refused(self, problem: RecoverError, doing: str) -> None:
+        """Record that something was refused."""
+        front.note_refusal(self.state, problem, f"console: {doing}", self.site.name)
 
     def must_write(self, what: str) -> None:
         """Refused where the operator said that nothing may be changed."""
-        if self.read_only:
-            raise Refused(f"{what} changes things, and this console is READ-ONLY", "start it without --read-only")
+        self.authority.must_allow(what)
 
     def runs(self) -> list[dict[str, Any]]:
         """Past and present runs, newest first, each with its directory under ``path``."""
         return [{**_summary(run), "path": run} for run in self.state.runs()]
+
+    def records(self) -> list[Record]:
+        """What the audit says, oldest first. SourceError."""
+        return list(checking.records(self.state.audit.home))
+
+    def verify_audit(self) -> Verified:
+        """Whether the audit is whole, and how far that is proven. SourceError."""
+        return anchoring.verify(self.site, self.state)
 
     def report(self, run: Path) -> Report:
         """A run's report as far as it has come. SourceError."""
@@ -176,15 +224,12 @@ class Session:
 
     def pace(self) -> dict[str, float]:
         """How many seconds each step took here when it last went well, by its title."""
-        found: dict[str, float] = {}
-        for run in reversed(self.state.runs()[:REMEMBERED]):
-            try:
-                told = looks.report_of(run)
-            except RecoverError:
-                continue
-            if told.outcome == "restored":
-                found |= {step.title: step.seconds for step in told.steps if step.seconds is not None}
-        return found
+        return pace.of(self.state, self.site.name)
+
+    def goes_on(self, run: str) -> str:
+        """How a run that goes on without this terminal is found again, in lines to print."""
+        ways = f"  follow it:  {self.line('attach', run)}\n  undo it:    {self.line('rollback', run)}\n"
+        return f"The run {run} goes on without this terminal.\n{ways}"
 
     def line(self, *words: str) -> str:
         """The command line that does the same."""
@@ -206,32 +251,13 @@ def open_session(site_option: Path | None, state_option: Path | None, read_only:
             "there is no site file, and nothing of PACS Bridge in the usual places",
             f"looked for {site.finding.USUAL} and {', '.join(map(str, _usual_places(loaded)))}",
         )
-    named = (("--site", found.path if found.path != site.finding.USUAL else None), ("--state", state_option))
-    words = ["pacs-recover", *(word for option, path in named if path for word in (option, str(path.absolute())))]
-    command = " ".join(map(shlex.quote, [*words, *(["--read-only"] if read_only else [])]))
+    named = found.path if found.path != site.finding.USUAL else None
+    command = calling.program(named, state_option, read_only=read_only)
     return Session(loaded, State(state_option or default_place()), read_only, command)
 
 
 def _usual_places(of: Site) -> tuple[Path, ...]:
     return (of.live.config, of.live.queue, *of.directories.values())
-
-
-def _exhaust(work: Any, stopping: Callable[[], bool], amount: Callable[[Amount], None]) -> Any:
-    while True:
-        if stopping():
-            work.close()
-            raise Interrupted("it is not read any further", "")
-        try:
-            amount(next(work))
-        except StopIteration as stop:
-            return stop.value
-
-
-def _request(of: Site) -> Request:
-    """As much of a request as the lock's marks are found by."""
-    return Request(
-        run="", plan_id="", site={}, components=(), choices=(), live=live_paths(of), rto_seconds=0, operator="", host=""
-    )
 
 
 def _open_run(run: Path, operator: str) -> OpenRun:
@@ -240,7 +266,7 @@ def _open_run(run: Path, operator: str) -> OpenRun:
     except (SourceError, OSError):
         held = "running" if _held(run / JOURNAL) else "unreadable"
         return OpenRun(run, operator, held)
-    return OpenRun(run, told.operator or operator, told.outcome)
+    return OpenRun(run, told.operator or operator, told.outcome, told.host, told.started_at)
 
 
 def _held(journal: Path) -> bool:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,12 +14,17 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pacs_recover.audit import HOME, Audit
 from pacs_recover.errors import Refused, UsageError
 from pacs_recover.journal import sync_directory
 from pacs_recover.text import safe
 
 JOURNAL = "journal.jsonl"
 SCRATCH = "pacs_recover-scratch-"
+OUTSIDE = "outside"
+"""In a scratch directory: names another one that belongs to it."""
+RUN_SCRATCH = "scratch"
+"""In a run's directory."""
 JUST_MADE = 60.0
 """Seconds in which a scratch directory may not have its lock yet."""
 
@@ -35,6 +41,8 @@ class State:
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
+        self.audit = Audit(self.path / HOME)
+        """Who did what with this state directory."""
 
     def prepare(self) -> None:
         """Make it, private, and see that it takes an fsync. Refused where it does not: no run without a journal."""
@@ -97,8 +105,10 @@ class State:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A private directory that is gone afterwards; what a killed process left is swept first."""
-        home = self.path if _takes_fsync(self.path) else Path(tempfile.gettempdir())
-        sweep(home)
+        temporary = Path(tempfile.gettempdir())
+        home = self.path if _takes_fsync(self.path) else temporary
+        for place in {home, temporary}:
+            sweep(place)
         path = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=home))
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -107,6 +117,37 @@ class State:
         finally:
             shutil.rmtree(path, ignore_errors=True)
             os.close(fd)
+
+
+def outside(scratch: Path, part: Path) -> Path:
+    """A new private directory that has to lie elsewhere, and that is swept with this scratch. Refused, OSError."""
+    (scratch / OUTSIDE).write_bytes(os.fsencode(part))
+    try:
+        part.mkdir(mode=0o700)
+    except FileExistsError as error:
+        raise Refused(
+            f"{safe(part)} exists: another process works there", "name another place, or remove it"
+        ) from error
+    return part
+
+
+def _sweep_outside(scratch: Path) -> None:
+    part = Path(os.fsdecode((scratch / OUTSIDE).read_bytes()))
+    found = part.lstat()
+    if part.name.startswith(".") and stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def run_scratch(run: Path) -> Path:
+    """An empty private directory for what a run's sources assemble; what a killed process left goes first. OSError."""
+    discard_scratch(run)
+    (run / RUN_SCRATCH).mkdir(mode=0o700)
+    return run / RUN_SCRATCH
+
+
+def discard_scratch(run: Path) -> None:
+    """It is not needed any more."""
+    shutil.rmtree(run / RUN_SCRATCH, ignore_errors=True)
 
 
 def sweep(home: Path) -> None:
@@ -118,6 +159,8 @@ def sweep(home: Path) -> None:
                 found = os.fstat(fd)
                 if found.st_uid == os.geteuid() and found.st_mtime < time.time() - JUST_MADE:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    with suppress(OSError):
+                        _sweep_outside(path)
                     shutil.rmtree(path, ignore_errors=True)
             finally:
                 os.close(fd)

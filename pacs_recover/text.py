@@ -14,6 +14,8 @@ UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 def safe(text: object, limit: int = 200) -> str:
     """Outside text with control, format and bidirectional characters escaped, cut to ``limit`` characters."""
     head = str(text)[: limit + 1]
+    if head.isascii() and head.isprintable():  # nearly all, of a hundred thousand names
+        return head if len(head) <= limit else head[:limit] + "…"
     escaped = "".join(_escape(char) if unicodedata.category(char) in UNSAFE else char for char in head)
     return escaped if len(head) <= limit else escaped[:limit] + "…"
 
@@ -43,6 +45,11 @@ def seconds(value: float | None) -> str:
 def stamp(moment: datetime) -> str:
     """An aware time as RFC 3339 in UTC, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def precise(moment: datetime) -> str:
+    """An aware time as RFC 3339 in UTC, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def both_times(moment: datetime, zone: tzinfo | None = None) -> str:

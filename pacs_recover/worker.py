@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -16,16 +14,22 @@ import msgspec
 from msgspec import Struct
 
 from pacs_recover import __version__, engine, questions
+from pacs_recover.anchoring import anchor
+from pacs_recover.audit import Entry
+from pacs_recover.audit.record import What
 from pacs_recover.checklist import checklist
-from pacs_recover.errors import RecoverError, Refused
+from pacs_recover.errors import RecoverError, Refused, SourceError
 from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Failed, Planned, Request, Resumed
-from pacs_recover.jobs import open_job
-from pacs_recover.journal import Journal, boot_id
-from pacs_recover.model import Step
-from pacs_recover.runs import is_finished, last_end
-from pacs_recover.state import JOURNAL, State
-from pacs_recover.target.host import live_trees
-from pacs_recover.target.lock import Mark, SiteLock
+from pacs_recover.jobs import open_job, site_of
+from pacs_recover.journal import Journal, boot_id, read
+from pacs_recover.marking import holder, lock_paths, mark, refuse_newer, refuse_unfinished, settle
+from pacs_recover.model import UNDECODABLE, Step
+from pacs_recover.runs import last_end
+from pacs_recover.state import JOURNAL, State, discard_scratch
+from pacs_recover.target.host import Target
+from pacs_recover.target.lock import SiteLock
+from pacs_recover.target.sandbox import Sandbox, refuse_drill
+from pacs_recover.text import safe
 
 Purpose = Literal["restore", "resume", "rollback"]
 REQUEST = "request.json"
@@ -38,33 +42,6 @@ class Refusal(Struct, frozen=True):
     message: str
     hint: str
     exit_code: int
-
-
-def spawn(run: Path, purpose: Purpose, operator: str = "") -> subprocess.Popen[bytes]:
-    """Start a worker in a session of its own, out of the login's control group where systemd runs. OSError."""
-    argv = [sys.executable, "-m", "pacs_recover.worker", purpose, str(run), operator]
-    with (run / LOG).open("ab") as log:
-        return subprocess.Popen(
-            [*_scope(run.name), *argv],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd="/",
-        )
-
-
-def _scope(name: str) -> list[str]:
-    """A scope of its own survives the end of the login session; it keeps environment and descriptors."""
-    if os.geteuid() != 0 or not Path("/run/systemd/system").is_dir() or not shutil.which("systemd-run"):
-        return []
-    scope = ["systemd-run", "--scope", "--slice=system.slice", "--quiet", "--collect"]
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    try:
-        works = subprocess.run([*scope, "true"], timeout=10, check=False, **quiet).returncode == 0  # type: ignore[call-overload]
-    except (OSError, subprocess.TimeoutExpired):
-        works = False
-    return [*scope, f"--description=pacs-recover {name}", "--"] if works else []
 
 
 class Stop:
@@ -91,15 +68,19 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, stop.on_signal)
     purpose, run = argv[0], Path(argv[1])
     try:
-        if purpose == "restore":
-            return restore(run, stop)
-        return take_up(run, "resume" if purpose == "resume" else "rollback", argv[2] if len(argv) > 2 else "", stop)
+        with audited(run, "run" if purpose == "restore" else "resume" if purpose == "resume" else "rollback") as entry:
+            if purpose == "restore":
+                code = restore(run, stop)
+            else:
+                operator = argv[2] if len(argv) > 2 else ""
+                try:
+                    code = take_up(run, "resume" if purpose == "resume" else "rollback", operator, stop)
+                except OSError as error:
+                    raise not_begun(error, purpose, run) from error
+            entry.outcome = f"{said_at_the_end(run)}, exit {code}"
+        return code
     except RecoverError as error:  # nothing was journalled of it: the front end finds it as the last line of the log
         return refuse(error)
-    except OSError as error:
-        if purpose == "restore":
-            raise
-        return refuse(not_begun(error, purpose, run))
     finally:
         for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):  # Python drops its handlers before it ends
             signal.signal(ignored, signal.SIG_IGN)
@@ -107,8 +88,7 @@ def main(argv: list[str]) -> int:
 
 def refuse(error: RecoverError) -> int:
     """Tell the front end why nothing was done; the exit code says it also where the disk takes no word."""
-    with suppress(OSError):
-        os.write(2, msgspec.json.encode(Refusal(*engine.told(error))) + b"\n")
+    log(msgspec.json.encode(Refusal(*engine.told(error))).decode())
     return error.exit_code
 
 
@@ -118,13 +98,42 @@ def not_begun(error: OSError, purpose: str, run: Path) -> Refused:
     return Refused(f"the {purpose} could not begin: {engine.told(error)[0]}", f"mend that, then: {command}")
 
 
+@contextmanager
+def audited(run: Path, what: What) -> Iterator[Entry]:
+    """Record that a run begins and how it ended; then vouch for that outside, when its journal and lock are free."""
+    request, state = read_request(run), state_of(run)
+    state.audit.warn = log
+    site = site_of(request)
+    try:
+        with state.audit.noting(
+            what, " ".join([run.name, *(c.backup.id for c in request.choices)]), site.name
+        ) as entry:
+            yield entry
+    finally:
+        anchor(site, state)
+
+
+def said_at_the_end(run: Path) -> str:
+    """How a run ended last, for the audit: what the run came to does not depend on it."""
+    try:
+        ended = last_end(read(run / JOURNAL)[0])
+    except SourceError:
+        return "its journal cannot be read"
+    return ended.outcome if ended else "not ended"
+
+
+def log(text: str) -> None:
+    """A line for the run's worker.log, if its disk still takes one."""
+    with suppress(OSError):
+        os.write(2, f"{text}\n".encode(errors="replace"))
+
+
 def restore(run: Path, stop: Callable[[], bool]) -> int:
     """Run a new request. OSError where not even the journal can be written."""
     request = read_request(run)
     with closing(Journal(run / JOURNAL, create=True)) as journal:
         try:
-            job = open_job(request, journal, sibling_journals(run))
-            steps: tuple[Step, ...] = checklist(job)
+            target, steps = opened(request, journal)
             problem: Exception | None = None
         except Exception as error:
             steps, problem = (), error
@@ -132,22 +141,36 @@ def restore(run: Path, stop: Callable[[], bool]) -> int:
         if problem:
             return refused(journal, problem)
         try:
-            lock = SiteLock(**lock_paths(request))
+            lock = SiteLock(**lock_paths(request), holder=holder(run, request.operator))
         except Exception as error:  # whatever it is, it is told: nothing was touched
-            return refused(journal, error)
+            return refused(journal, error, target)
         with closing(lock):
             try:
                 lock.mark(mark(request, run, refuse_unfinished(lock, run.name)))
             except Exception as error:
-                return refused(journal, error)
-            return drive(engine.run(steps, job.target, stopping=stop), run, request, journal, lock)
+                return refused(journal, error, target)
+            return drive(engine.run(steps, target, stopping=stop), run, request, journal, lock)
+
+
+def opened(request: Request, journal: Journal) -> tuple[Target, tuple[Step, ...]]:
+    """The target and the checklist of a request: of a drill with its sandbox made. RecoverError, OSError."""
+    journals = sibling_journals(journal.path.parent)
+    if request.mode == "drill":
+        from pacs_recover.drill.opening import open_drill  # deferred: it loads what certificates are read with
+
+        rehearsal = open_drill(request, journal, journals)
+        return rehearsal.target, rehearsal.steps()
+    job = open_job(request, journal, journals)
+    return job.target, checklist(job)
 
 
 def take_up(run: Path, purpose: Literal["resume", "rollback"], operator: str, stop: Callable[[], bool]) -> int:
     """Go on with, or roll back, a run that exists. Refused where another run is newer or it cannot be resumed."""
     with closing(Journal(run / JOURNAL, create=False)) as journal:
         request = request_of(journal.events) or read_request(run)
-        with closing(SiteLock(**lock_paths(request))) as lock:
+        if request.mode == "drill":
+            refuse_drill(run.name)
+        with closing(SiteLock(**lock_paths(request), holder=holder(run, operator))) as lock:
             refuse_newer(lock, run.name)
             job = open_job(request, journal, sibling_journals(run))
             steps = checklist(job)
@@ -180,9 +203,12 @@ def drive(work: engine.Run, run: Path, request: Request, journal: Journal, lock:
             try:
                 settle(lock, journal, request, run)
             except OSError as error:  # how it ended is in the journal, which is what counts
-                os.write(2, f"the lock files do not say how {run.name} ended: {error.strerror}\n".encode())
+                log(f"the lock files do not say how {run.name} ended: {error.strerror}")
             return int(end.value)
         answer, problem = None, None
+        if not isinstance(event, Ended):  # nothing may follow the end: a reader would take the run for open
+            with suppress(OSError):
+                questions.hand_over(run, journal)
         if isinstance(event, Asked):
             try:
                 answer = reply(event, run, request, journal)
@@ -192,6 +218,15 @@ def drive(work: engine.Run, run: Path, request: Request, journal: Journal, lock:
 
 def reply(asked: Asked, run: Path, request: Request, journal: Journal) -> bool:
     """The operator's answer; of an unattended run, yes to just the questions that its plan printed."""
+    audit, site = state_of(run).audit, str(request.site["name"])
+    audit.note("question", run.name, asked.title, site)
+    yes = _reply(asked, run, request, journal)
+    by = next((e.by for e in reversed(journal.events) if isinstance(e, Answered)), "") or "nobody in time"
+    audit.note("answer", run.name, f"{'yes' if yes else 'no'}, by {by}: {asked.title}", site)
+    return yes
+
+
+def _reply(asked: Asked, run: Path, request: Request, journal: Journal) -> bool:
     if not request.assume_yes:
         return questions.wait(run, asked, journal)
     yes = any(question.title == asked.title and question.details == asked.evidence for question in request.questions)
@@ -200,66 +235,15 @@ def reply(asked: Asked, run: Path, request: Request, journal: Journal) -> bool:
     return yes
 
 
-def refused(journal: Journal, error: Exception) -> int:
-    """End a run that may not even begin."""
+def refused(journal: Journal, error: Exception, target: Target | None = None) -> int:
+    """End a run that may not even begin; a drill's sandbox goes with it."""
+    discard_scratch(journal.path.parent)
     message, hint, code = engine.told(error)
+    if isinstance(target, Sandbox):
+        target.tidy()
     journal.write(Failed, title="Begin", evidence=message, hint=hint, exit_code=code)
     journal.write(Ended, outcome="failed_untouched", exit_code=code, evidence=message)
     return code
-
-
-def settle(lock: SiteLock, journal: Journal, request: Request, run: Path) -> None:
-    """Say beside the live paths how the run ended: one that changed nothing leaves the mark of the one before it."""
-    ended = last_end(journal.events)
-    if ended is None or ended.outcome == "rollback_incomplete":
-        return
-    said = next(iter(lock.said()), None)
-    if engine.changed(journal.events):
-        lock.mark(mark(request, run, None, finished=True))
-    elif said and said.previous:
-        lock.mark(said.previous)
-    else:
-        lock.clear()
-
-
-def mark(request: Request, run: Path, previous: Mark | None, *, finished: bool = False) -> Mark:
-    """What the lock files say of this run."""
-    return Mark(
-        run=run.name,
-        journal=str(run / JOURNAL),
-        finished=finished,
-        operator=request.operator,
-        pid=os.getpid(),
-        previous=previous,
-    )
-
-
-def refuse_unfinished(lock: SiteLock, run: str) -> Mark | None:
-    """The mark of the last changing run. Refused where that has not ended."""
-    said = next(iter(lock.said()), None)
-    if said is None or said.run == run or said.finished or is_finished(Path(said.journal)):
-        return said
-    missing = "" if Path(said.journal).exists() else f" (its journal {said.journal} is missing)"
-    state = Path(said.journal).parent.parent.parent
-    raise Refused(
-        f"run {said.run} of {said.operator} has not ended{missing}",
-        f"end it first: pacs-recover --state {state} rollback {said.run} (or resume, or close --why)",
-    )
-
-
-def refuse_newer(lock: SiteLock, run: str) -> None:
-    """Only the newest changing run can be taken up: an older one's originals are no longer what is live. Refused."""
-    for said in lock.said():
-        refuse_mark(said, run)
-
-
-def refuse_mark(said: Mark, run: str) -> None:
-    """Refused where this mark is another run's."""
-    if said.run != run:
-        raise Refused(
-            f"run {said.run} changed this site after {run}",
-            f"restore what {run} set aside instead: pacs-recover catalog --source aside",
-        )
 
 
 def booted(events: list[AnyEvent]) -> str:
@@ -287,23 +271,22 @@ def refuse_resume(events: list[AnyEvent], steps: tuple[Step, ...]) -> None:
         raise Refused("its checklist is not the one it began with", "roll it back: pacs-recover rollback")
 
 
-def lock_paths(request: Request) -> dict[str, tuple[Path, ...]]:
-    """Every live path of the site and the directories that belong to the service."""
-    live = {path.component: Path(path.real) for path in request.live}
-    return {"reals": tuple(live.values()), "live_trees": live_trees(live)}
-
-
 def sibling_journals(run: Path) -> list[Path]:
     """The journals of the same state directory: what they set aside is a source."""
-    return State(run.parent.parent).journals()
+    return state_of(run).journals()
+
+
+def state_of(run: Path) -> State:
+    """The state directory that a run lies in."""
+    return State(run.parent.parent)
 
 
 def read_request(run: Path) -> Request:
     """The request that a front end left. RecoverError."""
     try:
         return msgspec.json.decode((run / REQUEST).read_bytes(), type=Request)
-    except (OSError, msgspec.DecodeError) as error:
-        raise RecoverError(f"the request of run {run.name} cannot be read: {error}", "plan again") from error
+    except (OSError, *UNDECODABLE) as error:
+        raise RecoverError(f"the request of run {run.name} cannot be read: {safe(error)}", "plan again") from error
 
 
 def request_of(events: list[AnyEvent]) -> Request | None:

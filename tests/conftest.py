@@ -8,6 +8,8 @@ import shutil
 import pytest
 from hypothesis import settings
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+"""Tests start thousands of processes of the project, which would each compile all of it anew."""
 settings.register_profile("any checkout", database=None)  # a checkout that cannot be written is no failure
 settings.load_profile("any checkout")
 

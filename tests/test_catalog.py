@@ -75,6 +75,50 @@ def test_one_component_or_one_source_can_be_asked_for() -> None:
     assert [state.name for state in only.sources] == ["b"]
 
 
+def test_what_has_been_read_is_told_while_the_rest_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "EVERY", 0.05)
+    rest, told = threading.Event(), list[Catalog]()
+
+    def partly(so_far: Catalog) -> None:
+        told.append(so_far)
+        rest.set()
+
+    sources = [Listed("s3", backup("queue/1@s3"), rest, backup("queue/2@s3")), Listed("b", backup("config/1@b"))]
+    found = catalog.read(sources, partly=partly)
+    assert [len(so_far.backups) for so_far in told][:1] == [2]
+    assert [(state.name, state.ok) for state in told[0].sources] == [("s3", False), ("b", True)]
+    assert "1 backup seen so far" in (told[0].sources[0].error or "")
+    assert [one.id for one in found.backups] == ["queue/2@s3", "queue/1@s3", "config/1@b"]
+    assert all(state.ok for state in found.sources)
+
+
+def test_a_partial_listing_is_said_and_a_missing_id_names_it() -> None:
+    endless = threading.Event()
+    sources = [Listed("s3", backup("queue/1@s3"), endless), Listed("b", backup("config/1@b"))]
+    found = catalog.read(sources, patience=0.2)
+    endless.set()
+    assert [(state.ok, state.error) for state in found.sources][1] == (True, None)
+    assert "1 backup seen so far" in (found.sources[0].error or "")
+    with pytest.raises(SourceError) as failure:
+        catalog.find(found, "queue/2")
+    assert "could not read s3 in whole" in failure.value.hint
+
+
+@pytest.mark.parametrize(
+    ("labels", "readable", "word"),
+    [
+        ((), True, ""),
+        ((), False, "UNREAD"),
+        (("author", "subject"), True, ""),
+        (("deleted", "archived"), False, "COLD"),
+        (("thawed",), True, ""),
+    ],
+)
+def test_an_entry_is_marked_by_the_finding_that_counts_most(labels: tuple[str, ...], readable: bool, word: str) -> None:
+    marked = replace(backup("queue/1@s3", readable=readable), findings=tuple(Fact(one, "", "ok") for one in labels))
+    assert catalog.mark(marked) == word
+
+
 def test_a_source_that_is_not_there_is_wrong_usage_that_names_those_that_are() -> None:
     with pytest.raises(UsageError, match="loca") as failure:
         catalog.read([Listed("local"), Listed("s3")], source="loca")
@@ -284,6 +328,7 @@ def test_the_json_has_the_keys_of_the_contract() -> None:
                 "storage_class": None,
                 "readable": True,
                 "current": True,
+                "recorded": False,
                 "verified": None,
                 "findings": [{"label": "time", "value": "odd", "state": "warn"}],
             }

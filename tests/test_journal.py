@@ -8,7 +8,6 @@ import resource
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,9 @@ import pytest
 
 from pacs_recover.errors import Refused, SourceError
 from pacs_recover.events import AnyEvent, Began, Passed
-from pacs_recover.journal import Journal, Reader, boot_id, clock, following, is_written, read
+from pacs_recover.front import Following
+from pacs_recover.journal import Journal, Reader, boot_id, clock, is_written, read
+from pacs_recover.state import JOURNAL
 
 TITLES = ["Stop pacs_bridge", "Set queue.db aside", "Put queue.db in place", "Zustand prüfen: größer"]
 
@@ -234,22 +235,20 @@ def test_a_reader_follows_a_growing_journal_and_waits_for_the_end_of_a_line(tmp_
 
 
 def test_a_follower_is_told_what_another_thread_writes(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.jsonl", create=True)
+    journal = Journal(tmp_path / JOURNAL, create=True)
 
     def work() -> None:
         for number in range(50):
             journal.write(Began, title=f"{number}")
+        journal.close()
 
+    follower = Following(tmp_path)
+    assert follower.more() == []
+    assert not follower.over()
     writer = threading.Thread(target=work)
-    seen: list[AnyEvent] = []
-    with following(journal.path, patience=0.01) as more:
-        assert more() == []
-        writer.start()
-        deadline = time.monotonic() + 30
-        while len(seen) < 50 and time.monotonic() < deadline:
-            seen += more()
+    writer.start()
+    seen = list(follower.events())
     writer.join()
-    journal.close()
     assert _titles(seen) == [f"{number}" for number in range(50)]
 
 

@@ -2,103 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from pathlib import Path
-from typing import NoReturn
 
-import click
+from pacs_recover.errors import Interrupted, RecoverError
 
-from pacs_recover import __version__
-from pacs_recover.errors import Interrupted, RecoverError, UsageError
-
-
-class Commands(click.Group):
-    """Loads the commands only when one is looked for: the console, which needs none, is painted sooner."""
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """The command of this name."""
-        _add_commands()
-        return super().get_command(context, name)
-
-    def list_commands(self, context: click.Context) -> list[str]:
-        """The names of all."""
-        _add_commands()
-        return super().list_commands(context)
-
-
-@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--site", "site", type=click.Path(path_type=Path), metavar="FILE", help="The site file.")
-@click.option("--state", type=click.Path(path_type=Path), metavar="DIR", help="The state directory (runs, plans).")
-@click.option("--read-only", is_flag=True, help="Refuse everything that changes anything.")
-@click.option("--slow/--fast", default=None, help="The console for slow links (default: on SSH).")
-@click.version_option(__version__, prog_name="pacs-recover")
-@click.pass_context
-def cli(
-    click_context: click.Context, site: Path | None, state: Path | None, read_only: bool, slow: bool | None
-) -> None:
-    """Bring PACS Bridge back from its backups: browse, preview, plan, restore, roll back.
-
-    Without a command it opens the console.
-
-    Exit status: 0 done; 1 failed and rolled back; 2 wrong usage; 3 a source or backup could not be read; 4 rollback
-    incomplete, a person is needed; 5 refused; 6 a backup was found bad; 7 the run goes on without this terminal;
-    130 interrupted before anything was changed.
-    """
-    if click_context.invoked_subcommand is None:
-        from pacs_recover.cli.console import open_console
-
-        sys.exit(open_console(site, state, read_only=read_only, slow=slow))
-    from pacs_recover.cli.context import Context
-
-    click_context.obj = Context(site, state, read_only, slow)
-
-
-def _add_commands() -> None:
-    from pacs_recover.cli import demo, looking, restoring, runs
-
-    for command in (
-        demo.demo,
-        looking.site_group,
-        looking.show_catalog,
-        looking.preview,
-        looking.diff,
-        looking.extract,
-        looking.status,
-        restoring.show_plan,
-        restoring.restore,
-        runs.show_runs,
-        runs.attach,
-        runs.resume,
-        runs.rollback,
-        runs.close,
-        runs.show_report,
-    ):
-        cli.add_command(command)
+umask = 0o022
+"""As this program was given it: for a command that it becomes."""
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with the contract's code."""
     words = sys.argv[1:] if argv is None else argv
+    global umask
+    umask = os.umask(0o077)  # whatever is written is for its owner, unless a place says otherwise
     try:
-        cli.main(words, prog_name="pacs-recover", standalone_mode=False)
-    except click.exceptions.Exit as end:
-        sys.exit(end.exit_code)
-    except click.ClickException as problem:
-        _usage(problem, "--json" in words)
-    except RecoverError as problem:  # of an option's own value
-        _tell(problem, "--json" in words)
-    except (click.Abort, KeyboardInterrupt):
-        _tell(Interrupted("interrupted: nothing was changed"), "--json" in words)
-
-
-def _usage(problem: click.ClickException, as_json: bool) -> NoReturn:
-    context = getattr(problem, "ctx", None)
-    hint = f"see: {context.command_path} --help" if context else "see: pacs-recover --help"
-    _tell(UsageError(problem.format_message(), hint), as_json)
-
-
-def _tell(problem: RecoverError, as_json: bool) -> NoReturn:
+        sys.exit(_run(words))
+    except RecoverError as problem:
+        error = problem
+    except KeyboardInterrupt:
+        error = Interrupted("interrupted: nothing was changed")
     from pacs_recover.cli import output
 
-    output.error(problem, as_json)
-    sys.exit(problem.exit_code)
+    output.error(error, "--json" in words)
+    sys.exit(error.exit_code)
+
+
+def _run(words: list[str]) -> int:
+    """Without a word it is the console, which is seen sooner where click is not loaded before it."""
+    if not words:
+        from pacs_recover.cli.console import open_console
+
+        return open_console()
+    from pacs_recover.cli import commands
+
+    return commands.run(words)

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from pacs_recover.session import Session
 
 
-def open_console(site: Path | None, state: Path | None, *, read_only: bool, slow: bool | None) -> int:
+def open_console(
+    site: Path | None = None, state: Path | None = None, *, read_only: bool = False, slow: bool | None = None
+) -> int:
     """Open the console on the site; where there is none, it offers to make a demo. Refused without a terminal."""
     with ExitStack() as stack:
 

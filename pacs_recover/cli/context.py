@@ -9,18 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from pathlib import Path
-from shlex import quote
 from typing import Any, NoReturn, TypeVar
 
 import click
 
-from pacs_recover import catalog, site
+from pacs_recover import calling, catalog, front, site
+from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog
 from pacs_recover.cli import output
-from pacs_recover.errors import RecoverError, Refused
+from pacs_recover.errors import RecoverError
+from pacs_recover.model import COMPONENTS, Backup
 from pacs_recover.site import Site
 from pacs_recover.sources import sources_of
+from pacs_recover.sources.file import FileSource
 from pacs_recover.state import State, default_place
+from pacs_recover.text import count, safe
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,32 +45,55 @@ class Context:
 
     @cached_property
     def state(self) -> State:
-        """The state directory; looking works where it does not exist."""
-        return State(self.state_option or default_place())
+        """The state directory; looking works where it does not exist. What it cannot record is told."""
+        state = State(self.state_option or default_place())
+        state.audit.warn = lambda problem: output.say(f"! {problem}")
+        return state
+
+    @property
+    def authority(self) -> Authority:
+        """What the verbs that change something are handed."""
+        return Authority(self.read_only)
 
     @property
     def program(self) -> str:
         """How this program is called again with the same site and state directory."""
-        site_option = f" --site {quote(str(self.site_option))}" if self.site_option else ""
-        return f"pacs-recover{site_option}{_state_option(self.state)}"
+        return calling.program(self.site_option, self.state.path)
 
-    def catalog(self, component: str | None = None, source: str | None = None) -> Catalog:
-        """Every backup that can be seen now."""
-        return catalog.read(sources_of(self.site, self.state.journals()), component, source)
+    def catalog(self, component: str | None = None, source: str | None = None, *, brief: bool = False) -> Catalog:
+        """Every backup that can be seen now; ``brief`` as in ``catalog.read``."""
+        sources = sources_of(self.site, self.state.journals())
+        if not sys.stderr.isatty():
+            return catalog.read(sources, component, source, brief=brief)
+        return catalog.read(sources, component, source, brief=brief, longest=catalog.WATCHED, partly=_say_progress)
+
+    def find(self, text: str) -> Backup:
+        """The backup that is named, looked for only where its name says. UsageError, SourceError."""
+        component, source = text.partition("/")[0], text.rpartition("@")[2]
+        known = {one.name for one in sources_of(self.site, self.state.journals())} - {FileSource.kind}
+        found = self.catalog(component if component in COMPONENTS else None, source if source in known else None)
+        return catalog.find(found, text)
 
     def must_write(self, what: str) -> None:
         """Refused where the operator said that nothing may be changed."""
-        if self.read_only:
-            raise Refused(f"{what} changes things, and this is --read-only", "leave --read-only out to do it")
+        self.authority.must_allow(what)
+
+    def refused(self, problem: RecoverError) -> None:
+        """Record that something was refused."""
+        command = click.get_current_context(silent=True)
+        doing = command.command_path.removeprefix("pacs-recover ") if command else ""
+        known = vars(self).get("site")
+        front.note_refusal(self.state, problem, doing, known.name if known else "")
 
 
-def _state_option(state: State) -> str:
-    return "" if state.path == default_place() else f" --state {quote(str(state.path))}"
+def _say_progress(so_far: Catalog) -> None:
+    reading = [safe(state.name) for state in so_far.sources if not state.ok]
+    output.say(f"… {count(len(so_far.backups), 'backup')} so far; still reading {', '.join(reading) or 'on'}")
 
 
 def program_for(run: Path) -> str:
     """How this program is called for a run: with its state directory, where that is not the usual one."""
-    return f"pacs-recover{_state_option(State(run.parent.parent))}"
+    return calling.program(None, run.parent.parent)
 
 
 def interactive() -> bool:
@@ -108,6 +134,8 @@ def guarded(function: F) -> F:
         try:
             function(*args, **options)
         except RecoverError as problem:
+            context: Context = args[0]
+            context.refused(problem)
             output.error(problem, bool(options.get("as_json")))
             leave(problem.exit_code)
         except BrokenPipeError:

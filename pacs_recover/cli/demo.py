@@ -51,7 +51,7 @@ def make(stack: ExitStack, directory: Path | None = None) -> DemoSite:
     output.say(f"Making a demo site in {place}: configuration, certificates, a queue, backups, a service.")
     from pacs_recover.demo.site_maker import build
 
-    made = build(place, datetime.now(UTC))
+    made = build(place, datetime.now(UTC), every_kind=True)
     stack.enter_context(_serving(made))
     return made
 
@@ -120,7 +120,7 @@ def _restore(made: DemoSite, ids: tuple[str, ...], title: str, expected: str) ->
     output.say(f"\n{title}\n")
     context = Context(made.site_file, made.directory / "state", False)
     plan = plans.make(context.site, select(context.catalog(), (), ids), context.state)
-    plans.save(plan, context.state)
-    following = front.start(plan, context.state, assume_yes=True)
+    plans.save(plan, context.state, context.authority)
+    following = front.start(plan, context.state, context.authority, assume_yes=True)
     follow(following, False)
     return following.ended is not None and following.ended.outcome == expected

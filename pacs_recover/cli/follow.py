@@ -15,13 +15,17 @@ import click
 import msgspec
 
 from pacs_recover import looks, report
+from pacs_recover.authority import Authority
 from pacs_recover.cli import output
 from pacs_recover.cli.context import interactive, leave, program_for
 from pacs_recover.errors import RecoverError
-from pacs_recover.events import AnyEvent, Asked, Began, Effect, Ended, Failed, Progress, Sealed, Undone
+from pacs_recover.events import AnyEvent, Asked, Began, Effect, Ended, Failed, Handed, Progress, Sealed, Undone
 from pacs_recover.front import PATIENCE, Following
+from pacs_recover.journal import read
 from pacs_recover.plan import operator
+from pacs_recover.runs import is_drill
 from pacs_recover.state import JOURNAL
+from pacs_recover.text import safe
 
 DETACHED = 7
 """Exit code: the run goes on without this front end."""
@@ -29,11 +33,20 @@ INDENT = " " * 11
 """Before evidence, which goes under its title."""
 
 
-def end(start: Callable[[], Following], as_json: bool, *, ok: tuple[str, ...] = ()) -> None:
-    """Start and follow a run; leave with its exit code, or 0 where its outcome is one that was asked for (``ok``)."""
+def end(
+    start: Callable[[], Following],
+    as_json: bool,
+    *,
+    ok: tuple[str, ...] = (),
+    afterwards: Callable[[Following], None] | None = None,
+) -> None:
+    """Start and follow a run; leave with its exit code, or 0 where its outcome is one that was asked for (``ok``).
+
+    ``afterwards`` is done with a run that has ended, before its report is shown.
+    """
     with _detaching() as asked:
         following = start()
-        code = follow(following, as_json, asked)
+        code = follow(following, as_json, asked, afterwards)
     if code != DETACHED and following.ended and following.ended.outcome in ok:
         code = 0
     leave(code)
@@ -50,11 +63,18 @@ def _detaching() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def follow(following: Following, as_json: bool, detaching: Callable[[], bool] = lambda: False) -> int:
+def follow(
+    following: Following,
+    as_json: bool,
+    detaching: Callable[[], bool] = lambda: False,
+    afterwards: Callable[[Following], None] | None = None,
+) -> int:
     """Show a run until it ends; the run's exit code, or 7 where the operator or the reader of the output left it."""
     telling = Telling(following, as_json, detaching)
     try:
         telling.until_over()
+        if afterwards and following.ended and not detaching():
+            afterwards(following)
         return finished(following, as_json) if not detaching() else detached(following.run, as_json)
     except BrokenPipeError:
         with suppress(OSError):
@@ -70,6 +90,8 @@ class Telling:
         self.as_json = as_json
         self.detaching = detaching
         self.teller = report.Teller()
+        self._answered: set[str] = set()
+        """Questions that were answered here."""
         self._passing = False
         """Whether the last line on the terminal says what is being done, and is written over by the next."""
 
@@ -91,8 +113,21 @@ class Telling:
             output.line(report.line_json(event))
         else:
             self._tell_text(event)
-        if isinstance(event, Asked) and interactive() and self.following.question is event:
-            self._ask(event)
+        asked = self.following.question
+        if asked and interactive() and (event is asked or isinstance(event, Handed)):
+            self._offer(asked)
+
+    def _offer(self, asked: Asked) -> None:
+        """Put the question, once, to whom it belongs."""
+        if not self.following.may_answer(operator()):
+            self._watch_only()
+        elif asked.question not in self._answered:
+            self._ask(asked)
+
+    def _watch_only(self) -> None:
+        name = self.following.run.name
+        output.say(f"This is {safe(self.following.owner)}'s to answer, who started the run. To answer it yourself:")
+        output.say(f"  {program_for(self.following.run)} attach {name} --take-over")
 
     def _tell_text(self, event: AnyEvent) -> None:
         """What passed in one line (its evidence is in the report); all else with what is said of it."""
@@ -128,18 +163,23 @@ class Telling:
         with suppress(termios.error):
             termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before the question does not answer it
         click.echo("  Go on? Type yes or no: ", err=True, nl=False)
-        while self.following.question is asked and not self.following.over() and not self.detaching():
+        while self._is_open(asked) and not self.following.over() and not self.detaching():
             ready, _, _ = select.select([sys.stdin], [], [], PATIENCE)
             if ready:
+                self._answered.add(asked.question)
                 self._answer(sys.stdin.readline())
                 break
             for event in self.following.more():
                 click.echo(err=True)
                 self.tell(event)
 
+    def _is_open(self, asked: Asked) -> bool:
+        """Whether it still waits for this operator: another may have taken the questions over meanwhile."""
+        return self.following.question is asked and self.following.may_answer(operator())
+
     def _answer(self, typed: str) -> None:
         try:
-            self.following.answer(typed.strip().lower() in ("y", "yes"), operator())
+            self.following.answer(typed.strip().lower() in ("y", "yes"), operator(), Authority())
         except RecoverError as problem:
             output.error(problem, False)
 
@@ -171,7 +211,8 @@ def detached(run: Path, as_json: bool) -> int:
         output.line({"kind": "detached", "run": run.name, "exit_code": DETACHED})
     output.say(f"\nThe run {run.name} goes on without this terminal.")
     output.say(f"  follow it:  {program_for(run)} attach {run.name}")
-    output.say(f"  undo it:    {program_for(run)} rollback {run.name}")
+    if not is_drill(read(run / JOURNAL)[0]):
+        output.say(f"  undo it:    {program_for(run)} rollback {run.name}")
     return DETACHED
 
 

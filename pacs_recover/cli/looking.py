@@ -2,57 +2,87 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
-from pacs_recover import catalog, extraction, looks, site
-from pacs_recover.catalog import SourceState
+from pacs_recover import catalog, extraction, live, looks, sets, site
+from pacs_recover.catalog import Catalog, SourceState
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, json_option, leave
 from pacs_recover.components import registry
 from pacs_recover.errors import UsageError
 from pacs_recover.model import Backup
-from pacs_recover.text import both_times, safe, size
+from pacs_recover.sources.aside import AsideSource
+from pacs_recover.text import both_times, count, safe, size
+from pacs_recover.wrapping import SYMBOLS
 
 
 @click.command("catalog")
 @click.argument("component", required=False)
 @click.option("--source", metavar="NAME", help="Only this source.")
+@click.option("--sets", "as_sets", is_flag=True, help="What belongs together instead: a handful of recovery sets.")
 @json_option
 @click.pass_obj
 @guarded
-def show_catalog(context: Context, component: str | None, source: str | None, as_json: bool) -> None:
+def show_catalog(context: Context, component: str | None, source: str | None, as_sets: bool, as_json: bool) -> None:
     """List the backups of all sources, newest first.
 
-    Also says which source could not be read. Exit status: 0; 3 where no source could be read.
+    With --sets, recovery sets: the newest of each component, then those of the times at which configuration or
+    certificates were backed up (plan full --at TIME takes one). Also says which source could not be read. Exit status:
+    0; 3 where none of the site's sources could be read.
     """
     if component and component not in registry():
         raise UsageError(f"there is no component {safe(component)}", f"one of: {', '.join(registry())}")
+    if component and as_sets:
+        raise UsageError("a recovery set is of all components", "leave the component or --sets out")
     found = context.catalog(component, source)
-    if as_json:
+    if as_sets:
+        _show_sets(found, as_json)
+    elif as_json:
         output.document(catalog.to_json(found))
     else:
-        _print_catalog(found.backups)
+        _print_catalog(*catalog.folded(found))
     for state in found.sources:
         if not state.ok:
             _say_unread(state)
-    if found.sources and not any(state.ok for state in found.sources):
+    own = [state for state in found.sources if state.kind != AsideSource.kind] or found.sources
+    if own and not any(state.ok for state in own):
         leave(3)
 
 
-def _print_catalog(backups: tuple[Backup, ...]) -> None:
+def _print_catalog(backups: tuple[Backup, ...], more: Mapping[str, int]) -> None:
     if not backups:
         return output.say("no backups")
     now = datetime.now(UTC)
-    return output.table(("TAKEN (UTC)", "LOCAL", "AGE", "SIZE", "BACKUP"), (_row(backup, now) for backup in backups))
+    output.table(("TAKEN (UTC)", "LOCAL", "AGE", "SIZE", "BACKUP"), (_row(backup, now) for backup in backups))
+    for source, number in more.items():
+        output.say(f"{count(number, 'more point')} in time of {safe(source)}: pacs-recover points --source {source}")
+    return None
+
+
+def _show_sets(found: Catalog, as_json: bool) -> None:
+    proposed = sets.propose(found)
+    if as_json:
+        every = {"sets": [sets.to_json(one) for one in proposed], "sources": catalog.to_json(found)["sources"]}
+        return output.document(every)
+    for one in proposed:
+        apart = output.brief(one.spread)
+        output.paragraph(f"{sets.exact(one.anchor)} ({output.local(one.anchor)} here), within {apart} of each other")
+        for backup in one.members:
+            output.paragraph(f"{safe(backup.id)}, {output.brief(one.skew(backup))} before", "  • ")
+        for name in one.missing:
+            output.paragraph(f"no backup of {name} from then", "  ! ")
+    return None if proposed else output.say("no backups")
 
 
 def _row(backup: Backup, now: datetime) -> tuple[str, ...]:
-    notes = [fact.value for fact in backup.findings]
+    notes = [f"{catalog.MARKS[f.label]}: {f.value}" if f.label in catalog.MARKS else f.value for f in backup.findings]
     notes += ["encrypted"] if backup.encrypted else []
+    notes += ["hash recorded"] if backup.recorded else []
     notes += [] if backup.readable else ["CANNOT BE READ"]
     old = output.brief((now - backup.taken_at).total_seconds())
     taken, stored = backup.taken_at.strftime("%Y-%m-%d %H:%M"), size(backup.size).replace("Bytes", "B")
@@ -76,7 +106,7 @@ def preview(context: Context, backup: str, as_json: bool) -> None:
     BACKUP is an id of the catalog, a unique prefix of one, or a path. Exit status: 0; 6 where it is bad; 3 where it
     cannot be read.
     """
-    chosen = catalog.find(context.catalog(), backup)
+    chosen = context.find(backup)
     seen = looks.preview(context.site, chosen, context.state)
     if as_json:
         output.document(looks.preview_json(chosen, seen))
@@ -98,7 +128,7 @@ def diff(context: Context, backup: str, as_json: bool) -> None:
 
     Compared with what lives now. Exit status: 0; 3 where it cannot be read; 6 where it is bad.
     """
-    chosen = catalog.find(context.catalog(), backup)
+    chosen = context.find(backup)
     compared = looks.compare(context.site, chosen, context.state)
     if as_json:
         changes = {"changes": list(compared.changes), "diff": list(compared.diff), "replay_risk": compared.replay}
@@ -124,8 +154,8 @@ def extract(context: Context, backup: str, directory: Path) -> None:
     is bad.
     """
     context.must_write("extract")
-    chosen = catalog.find(context.catalog(), backup)
-    output.say(extraction.extract(context.site, chosen, directory.absolute(), context.state))
+    chosen = context.find(backup)
+    output.say(extraction.extract(context.site, chosen, directory.absolute(), context.state, context.authority))
     click.echo(str(directory.absolute()))
 
 
@@ -134,18 +164,29 @@ def extract(context: Context, backup: str, directory: Path) -> None:
 @click.pass_obj
 @guarded
 def status(context: Context, as_json: bool) -> None:
-    """Freshness against RPO, the services, unfinished runs."""
-    found = looks.status(context.site, context.catalog(), context.state)
+    """Freshness against RPO, what lives now, unfinished runs.
+
+    What lives now: the services, how much waits in the queue, how many days the certificates last.
+    """
+    found = looks.status(context.site, context.catalog(brief=True), context.state)
+    found["live"] = live.read(context.site, context.state)
     if as_json:
         return output.document(found)
     output.paragraph(f"{safe(found['site'])}, {both_times(datetime.now(UTC))}")
     output.table(("", "BACKUPS", "AGE", "RPO", "NEWEST"), (_freshness(row) for row in found["components"]))
     for service in found["services"]:
         _state_line(service["state"], f"service {service['name']}: {service['detail']}")
+    for part in ("queue", "certs"):
+        _state_line(found["live"][part]["state"], f"live {part}: {found['live'][part]['sentence']}")
     for run in found["unfinished"]:
         _state_line("bad", f"run {run['run']} is {run['outcome']}")
         way = "attach {}" if run["outcome"] == "running" else "rollback {} (or resume, or close --why)"
         click.echo(f"  next: {context.program} {way.format(run['run'])}")
+    for holder in found["locks"]:
+        since = both_times(datetime.fromisoformat(holder["since"]))
+        _state_line("warn", f"held by {holder['what']} of {holder['operator']} on {holder['host']} since {since}")
+    for finding in found["findings"]:
+        _state_line(finding["state"], f"{finding['label']}: {finding['value']}")
     for bad in found["sources"]:
         if not bad["ok"]:
             _state_line("bad", f"source {bad['name']}: {bad['error']}")
@@ -153,7 +194,7 @@ def status(context: Context, as_json: bool) -> None:
 
 
 def _state_line(state: str, text: str) -> None:
-    output.paragraph(text, f"{output.SYMBOLS[state]} {output.WORDS[state]}")
+    output.paragraph(text, f"{SYMBOLS[state]} {output.WORDS[state]}")
 
 
 def _freshness(row: dict[str, Any]) -> tuple[str, ...]:
@@ -162,7 +203,7 @@ def _freshness(row: dict[str, Any]) -> tuple[str, ...]:
     age, rpo = output.brief(row["age_seconds"]), output.brief(row["rpo_seconds"]) + met
     taken = both_times(datetime.fromisoformat(row["taken_at"])) if row["taken_at"] else ""
     newest = f"{safe(row['newest'])} {taken}" if row["newest"] else row["sentence"]
-    return output.SYMBOLS[row["state"]], row["component"], age, rpo, newest
+    return SYMBOLS[row["state"]], row["component"], age, rpo, newest
 
 
 @click.group("site")
@@ -179,7 +220,7 @@ def site_init(context: Context, file: Path | None) -> None:
     if file is None:
         return click.echo(site.init_text(), nl=False)
     context.must_write("site init")
-    site.write_init(file)
+    site.write_init(file, context.authority)
     return output.say(f"{safe(file)} written: look through it, then: pacs-recover --site {safe(file)} site check")
 
 

@@ -13,10 +13,8 @@ import click
 
 from pacs_recover.errors import RecoverError
 from pacs_recover.model import Fact
-from pacs_recover.report.wrapping import columns, pad, wrap
+from pacs_recover.wrapping import SYMBOLS, columns, pad, wrap
 
-SYMBOLS = {"ok": "✓", "warn": "!", "bad": "✗"}
-"""State is always a symbol and a word, never colour alone."""
 WORDS = {"ok": "", "warn": "WARN ", "bad": "BAD "}
 """What stands between the symbol and the label; what is fine needs no word."""
 

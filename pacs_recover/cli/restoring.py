@@ -8,20 +8,23 @@ from functools import partial
 from typing import Any
 
 import click
+import msgspec
 
-from pacs_recover import catalog, front, looks
+from pacs_recover import front, looks, sets
 from pacs_recover import plan as plans
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, interactive, json_option
 from pacs_recover.cli.follow import end
 from pacs_recover.errors import Interrupted, Refused, UsageError
 from pacs_recover.jobs import LIVE
+from pacs_recover.model import Backup
 from pacs_recover.plan import Plan
-from pacs_recover.selection import moment, select
-from pacs_recover.text import both_times, safe, seconds
+from pacs_recover.selection import gaps, moment, select
+from pacs_recover.text import both_times, precise, safe
 
 
-def _moment(_: Any, __: Any, text: str | None) -> datetime | None:
+def as_moment(_: Any, __: Any, text: str | None) -> datetime | None:
+    """An option's value as a time. UsageError."""
     return moment(text) if text else None
 
 
@@ -30,8 +33,11 @@ def choosing(function: Any) -> Any:
     for option in (
         click.argument("components", nargs=-1),
         click.option("--backup", "backups", multiple=True, metavar="ID", help="An id, a unique prefix, or a path."),
-        click.option("--at", callback=_moment, metavar="TIME", help="The newest backups at or before this time."),
-        click.option("--since", callback=_moment, metavar="TIME", help="When the outage began."),
+        click.option(
+            "--carry-over", is_flag=True, help="Keep the messages that only the live queue has: added after the stop."
+        ),
+        click.option("--at", callback=as_moment, metavar="TIME", help="The newest backups at or before this time."),
+        click.option("--since", callback=as_moment, metavar="TIME", help="When the outage began."),
     ):
         function = option(function)
     return function
@@ -62,7 +68,7 @@ def _saved_now(context: Context, made: Plan) -> bool:
     """Keep the plan, unless nothing may be or can be written: then it is only looked at."""
     try:
         context.must_write("keeping a plan")
-        plans.save(made, context.state)
+        plans.save(made, context.state, context.authority)
     except Refused as problem:
         output.say(f"! this plan arms nothing: {problem.message}\n  next: {problem.hint}")
         return False
@@ -70,21 +76,31 @@ def _saved_now(context: Context, made: Plan) -> bool:
 
 
 def _make(
-    context: Context, components: tuple[str, ...], backups: tuple[str, ...], at: datetime | None, since: datetime | None
+    context: Context,
+    components: tuple[str, ...],
+    backups: tuple[str, ...],
+    at: datetime | None,
+    since: datetime | None,
+    carry_over: bool,
 ) -> Plan:
-    chosen = select(context.catalog(), components, backups, at)
-    return plans.make(context.site, chosen, context.state, since)
+    found = context.catalog()
+    chosen = select(found, components, backups, at)
+    made = plans.make(context.site, chosen, context.state, since, at=at, carry_over=carry_over)
+    return msgspec.structs.replace(made, findings=(*gaps(found, chosen, backups, at), *made.findings))
 
 
 def print_plan(made: Plan, *, err: bool = False) -> None:
     """A plan for a person; to stderr where it only leads to a question."""
     request = made.request
     say = partial(output.paragraph, err=err)
-    say(f"PLAN {made.plan_id}: site {safe(request.site['name'])} on {request.host}, RTO {seconds(request.rto_seconds)}")
+    say(f"PLAN {made.plan_id}: site {safe(request.site['name'])} on {request.host}")
+    output.facts((made.expectation,), err=err)
     say("Backups")
     for choice in request.choices:
         backup = choice.backup
-        say(f"{safe(backup.id)}, taken {both_times(backup.taken_at)}; {choice.manifest}", "  ")
+        say(f"{safe(backup.id)}, taken {both_times(backup.taken_at)}{_skew(made, backup)}; {choice.manifest}", "  ")
+        if request.at or choice.reached:
+            say("; ".join(filter(None, (asked(request.at, backup), choice.reached))), "    ")
         output.facts((f for f in made.previews[backup.component].facts if f.state != "ok"), "    ", err=err)
     output.facts(made.findings, err=err)
     say("Steps")
@@ -100,6 +116,22 @@ def print_plan(made: Plan, *, err: bool = False) -> None:
         say(question.details, "  ")
     if made.refusals:
         say("This plan cannot run: put right what is marked BAD, then plan again.")
+
+
+def _skew(made: Plan, backup: Backup) -> str:
+    """How far a backup lies from the time of its set; nothing where it is the set's only one, or just of that time."""
+    off = sets.skew(backup, made.anchor) if made.anchor and len(made.request.choices) > 1 else 0.0
+    if not off:
+        return ""
+    return f", {output.brief(abs(off))} {'before' if off > 0 else 'after'} the set's time"
+
+
+def asked(at: datetime | None, backup: Backup) -> str:
+    """The time that was asked for beside the one that there is."""
+    if at is None:
+        return ""
+    short = (at - backup.taken_at).total_seconds()
+    return f"asked for {precise(at)}" + (f", which is {output.brief(short)} later" if short >= 1 else "")
 
 
 def _changes(made: Plan) -> list[str]:
@@ -139,11 +171,11 @@ def restore(
     _refuse(armed)
     front.refuse_busy(armed.request)
     if not plan_id:
-        plans.save(armed, context.state)
+        plans.save(armed, context.state, context.authority)
     if not yes:
         print_plan(armed, err=True)
         arm(armed.request.site["name"])
-    end(lambda: front.start(armed, context.state, assume_yes=yes), as_json, ok=("restored",))
+    end(lambda: front.start(armed, context.state, context.authority, assume_yes=yes), as_json, ok=("restored",))
 
 
 def _saved(
@@ -153,13 +185,16 @@ def _saved(
     backups: tuple[str, ...],
     at: datetime | None,
     since: datetime | None,
+    carry_over: bool,
 ) -> Plan:
     """A saved plan, if it is what was asked for and nothing that it depends on has changed."""
     if at or since:
         raise UsageError("--at and --since belong to the making of a plan", "leave them out beside --plan")
     saved = plans.load(plan_id, context.state)
+    if carry_over and not saved.request.carry_over:
+        raise UsageError(f"plan {plan_id} carries nothing over", "plan again with --carry-over")
     ids = {choice.backup.id for choice in saved.request.choices}
-    named = {catalog.find(context.catalog(), text).id for text in backups}
+    named = {context.find(text).id for text in backups}
     names = {name for word in components for name in (LIVE if word == "full" else (word,))}
     if (names and names != set(saved.request.components)) or not named <= ids:
         raise UsageError(f"plan {plan_id} restores {', '.join(map(safe, sorted(ids)))}", "name the same, or plan again")
@@ -174,9 +209,9 @@ def _refuse(armed: Plan) -> None:
         )
 
 
-def arm(name: str) -> None:
+def arm(name: str, what: str = "This changes the LIVE SITE.") -> None:
     """Have the operator type the site's name. Refused where it is anything else, Interrupted by ctrl-c."""
-    click.echo(f"This changes the LIVE SITE. Type its name ({safe(name)}) to go on: ", err=True, nl=False)
+    click.echo(f"{what} Type its name ({safe(name)}) to go on: ", err=True, nl=False)
     try:
         typed = sys.stdin.readline()
     except KeyboardInterrupt:

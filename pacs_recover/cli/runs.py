@@ -19,8 +19,14 @@ from pacs_recover.events import AnyEvent
 from pacs_recover.front import Following
 from pacs_recover.jobs import LIVE
 from pacs_recover.journal import read
+from pacs_recover.plan import operator
+from pacs_recover.runs import is_drill
 from pacs_recover.state import JOURNAL
+from pacs_recover.target.sandbox import refuse_drill
 from pacs_recover.text import safe, seconds, stamp
+
+UNDONE = ("rolled_back", "interrupted", "failed_untouched")
+"""How a rollback ends that did what it was asked for."""
 
 
 @click.command("runs")
@@ -39,22 +45,41 @@ def show_runs(context: Context, as_json: bool) -> None:
 
 def _run_row(row: dict[str, Any]) -> tuple[str, ...]:
     local = output.local(datetime.fromisoformat(row["started_at"])) if row["started_at"] else "-"
+    drill = "drill of " if row["mode"] == "drill" else ""
     what = "full" if set(row["components"]) == set(LIVE) else ",".join(row["components"])
-    said = f"{what}, {safe(row['operator'])}" if what else "unknown"
+    said = f"{drill}{what}, {safe(row['operator'])}" if what else "unknown"
     return row["run"], local, seconds(row["total_seconds"]), row["outcome"], said
 
 
 @click.command()
 @click.argument("run", default="latest")
+@click.option("--take-over", is_flag=True, help="Answer its questions from now on, in place of who started it.")
 @json_option
 @click.pass_obj
 @guarded
-def attach(context: Context, run: str, as_json: bool) -> None:
+def attach(context: Context, run: str, take_over: bool, as_json: bool) -> None:
     """Follow RUN (default: the latest).
 
-    The exit status is the run's own; 4 where it was cut and nobody works on it; 7 when left by ctrl-c.
+    Its questions are answered by the operator who started it; another takes them over first, by typing the site's
+    name, and that is recorded. The exit status is the run's own; 4 where it was cut and nobody works on it; 7 when
+    left by ctrl-c.
     """
-    end(lambda: Following(context.state.find(run)), as_json)
+    following = Following(context.state.find(run))
+    if take_over:
+        _take_over(context, following)
+    end(lambda: following, as_json)
+
+
+def _take_over(context: Context, following: Following) -> None:
+    """The questions become this operator's, once the site's name is typed."""
+    context.must_write("taking the questions over")
+    following.look_ahead()
+    if not interactive():
+        raise Refused("the questions are taken over at a terminal", "without one the run's operator answers them")
+    owner = safe(following.owner) or "nobody known"
+    output.say(f"The questions of run {following.run.name} are {owner}'s. From now on only you would answer them.")
+    arm(following.site, "This TAKES OVER the questions of a run of the LIVE SITE.")
+    front.take_over(following, operator(), context.authority)
 
 
 @click.command()
@@ -69,13 +94,15 @@ def resume(context: Context, run: str, as_json: bool) -> None:
     """
     context.must_write("resume")
     found = _newest(context, run)
-    end(lambda: front.take_up(found, "resume"), as_json, ok=("restored",))
+    end(lambda: front.take_up(found, "resume", context.authority), as_json, ok=("restored",))
 
 
 def _newest(context: Context, run: str) -> Path:
     """The run, if no later one changed its site."""
     found = context.state.find(run)
     events, _ = read(found / JOURNAL)
+    if is_drill(events):
+        refuse_drill(found.name)
     front.refuse_newer(worker.request_of(events) or worker.read_request(found), found.name)
     return found
 
@@ -98,7 +125,7 @@ def rollback(context: Context, run: str, plan_id: str | None, yes: bool, as_json
     events, _ = read(found / JOURNAL)
     if rolling_back.is_restored(events):
         _arm_rollback(context, found.name, events, plan_id, yes, as_json)
-    end(lambda: front.take_up(found, "rollback"), as_json, ok=("rolled_back", "interrupted", "failed_untouched"))
+    end(lambda: front.take_up(found, "rollback", context.authority), as_json, ok=UNDONE)
 
 
 def _arm_rollback(
@@ -107,7 +134,7 @@ def _arm_rollback(
     made = rolling_back.make(run, events, context.state)
     if yes and plan_id:
         return rolling_back.refuse_stale(plan_id, made, context.state)
-    rolling_back.save(made, context.state)
+    rolling_back.save(made, context.state, context.authority)
     if as_json or not interactive():
         _print_rollback(context, made, as_json)
     for line in made.lines():
@@ -125,6 +152,7 @@ def _print_rollback(context: Context, made: rolling_back.Plan, as_json: bool) ->
         for line in made.lines():
             click.echo(line)
         raise problem
+    context.refused(problem)
     output.document(output.error_json(problem) | {"plan": _rollback_json(made)})
     leave(problem.exit_code)
 
@@ -152,7 +180,7 @@ def close(context: Context, run: str, why: str) -> None:
     """
     context.must_write("close")
     found = context.state.find(run)
-    front.close(found, why)
+    front.close(found, why, context.authority)
     output.say(f"run {found.name} is closed; what it set aside stays in the catalog (source aside)")
 
 

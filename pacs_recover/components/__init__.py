@@ -6,14 +6,17 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from pacs_recover.errors import BadBackup, RecoverError, UsageError
+from msgspec import structs
+
+from pacs_recover.errors import BadBackup, Interrupted, RecoverError, UsageError
 from pacs_recover.events import Choice, Question
-from pacs_recover.formats import archive, openssl_enc
-from pacs_recover.formats.streams import Hashing, Reader
+from pacs_recover.formats import archive, manifest, openssl_enc
+from pacs_recover.formats.manifest import Opened, Record
+from pacs_recover.formats.streams import Hashing, Reader, chunks
 from pacs_recover.formats.wrapping import unwrap
-from pacs_recover.model import Amount, Backup, Preview, Service, Step, Work
+from pacs_recover.model import Amount, Backup, Fact, Preview, Service, Step, Work
 from pacs_recover.site import Site
 from pacs_recover.target import places, trees
 from pacs_recover.target.host import Target
@@ -35,6 +38,8 @@ class Look:
     """The live paths by component, links resolved."""
     restored: Mapping[str, Path] = field(default_factory=dict)
     """What is restored together, unpacked, by component; empty while each is looked at alone."""
+    carry_over: bool = False
+    """Whether messages that only the live queue has are kept."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,12 @@ class Job:
     look: Look
     choices: Mapping[str, Choice]
     questions: tuple[Question, ...]
-    open: Callable[[Backup], AbstractContextManager[BinaryIO]]
+    open: Callable[[Backup], AbstractContextManager[Opened]]
     services: tuple[Service, ...] = ()
     host: Target | None = None
     """None while only the checklist is wanted."""
+    validation: tuple[Step, ...] | None = ()
+    """What else the restored service is tried with, once it answers; None: it is not started at all."""
 
     @property
     def target(self) -> Target:
@@ -106,18 +113,66 @@ class Comparison:
     """Lines of a difference, secrets masked."""
     replay: Mapping[str, Any] | None = None
     """The queue's numbers for the plan (``formats.replay.NUMBERS``); each None where it is unknown."""
+    findings: tuple[Fact, ...] = ()
+    """What has to be known of it beside that; a ``bad`` one forbids the restore."""
+    carry_over_seconds: float | None = None
+    """How much longer the service is down because messages are carried over."""
 
 
 def read_backup(
-    component: Component, backup: Backup, raw: BinaryIO, into: Path, look: Look
+    component: Component, backup: Backup, raw: Opened, into: Path, look: Look
 ) -> Generator[Amount, None, Read]:
-    """Unpack a backup as stored, through its wrappings, hashing every byte. BadBackup, SourceError, OSError."""
+    """Unpack a backup as stored, through its wrappings, and hold every byte against its recorded hash.
+
+    Raises BadBackup, SourceError, OSError.
+    """
     hashing = Hashing(raw)
     with naming(backup, look):
-        plain = unwrap(hashing, backup.format, lambda: openssl_enc.password_from(look.site.key_file))
-        content = yield from component.unpack(plain, backup, into, look)
-        hashing.drain()
-    return Read(hashing.sha256, hashing.size, content)
+        try:
+            plain = unwrap(hashing, backup.format, lambda: openssl_enc.password_from(look.site.key_file))
+            content = yield from component.unpack(plain, backup, into, look)
+            hashing.drain()
+        except BadBackup as error:
+            yield from _told_apart(error, hashing, raw.record)
+            raise
+        manifest.must_match(raw.record, hashing)
+    return Read(hashing.sha256, hashing.size, content, raw.record, raw.reached)
+
+
+def _told_apart(error: BadBackup, hashing: Hashing, record: Record) -> Iterator[Amount]:
+    """Say of what cannot be unpacked whether its bytes are those that were recorded. BadBackup."""
+    if not record.sha256:
+        return
+    for _ in chunks(hashing):
+        yield Amount(hashing.size, None)
+    try:
+        manifest.must_match(record, hashing)
+    except BadBackup as changed:
+        raise BadBackup(f"{changed.message}. {error.message}", changed.hint) from error
+    raise BadBackup(error.message, f"{error.hint} {manifest.SINCE}".lstrip()) from error
+
+
+def judge(component: Component, backup: Backup, read: Read, content: Path, look: Look) -> Preview:
+    """What a backup is that was read to its end, and how it fits its record. BadBackup, SourceError."""
+    with naming(backup, look):
+        seen = component.preview(content, look)
+    return structs.replace(seen, facts=(*seen.facts, *read.record.facts(backup.component, seen.details)))
+
+
+def exhaust(
+    work: Generator[Amount, None, Read],
+    stopping: Callable[[], bool] = lambda: False,
+    amount: Callable[[Amount], None] = lambda _: None,
+) -> Read:
+    """Read a backup to its end, telling each ``amount``, and say what was read; Interrupted once it is ``stopping``."""
+    while not stopping():
+        try:
+            amount(next(work))
+        except StopIteration as stop:
+            read: Read = stop.value
+            return read
+    work.close()
+    raise Interrupted("it is not read any further")
 
 
 @contextmanager
@@ -145,6 +200,7 @@ def unpacking(part: Component, job: Job, title: str) -> Step:
             raise BadBackup(f"{safe(choice.backup.id)} is not what was planned: its hash differs", "plan again")
         return (
             f"{safe(choice.backup.id)}, {size(read.stored)} stored, {size(read.content)} unpacked, SHA-256 as planned"
+            + (f"; {read.reached}" if read.reached else "")
         )
 
     return Step(title, work)
@@ -192,6 +248,10 @@ class Read:
     sha256: str
     stored: int
     content: int
+    record: Record = Record()  # noqa: RUF009 - a value
+    """What its bytes were held against."""
+    reached: str = ""
+    """The point in time that a replica came to."""
 
 
 def registry() -> dict[str, Component]:

@@ -28,6 +28,7 @@ class Logs:
         with (into / name).open("xb") as out:
             os.fchmod(out.fileno(), 0o600)
             for done in streams.copy(raw, out):
+                streams.leave_room(out.fileno())
                 yield Amount(done, None)
         return done
 

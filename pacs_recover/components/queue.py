@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import os
-import stat
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pacs_recover.components import Comparison, Job, Look, Unpack, unpacking
+from pacs_recover.components import Comparison, Job, Look, Unpack, carry_over, unpacking
 from pacs_recover.components.config import TREE
 from pacs_recover.errors import BadBackup, RecoverError
 from pacs_recover.events import Question
-from pacs_recover.formats import archive, queue_db, settings, sqlite, sqlite_set, streams
+from pacs_recover.formats import archive, carrying, queue_db, settings, sqlite, sqlite_set, streams
 from pacs_recover.formats import replay as replaying
 from pacs_recover.formats.sqlite_set import Unknown
-from pacs_recover.formats.streams import Reader
-from pacs_recover.journal import pending
-from pacs_recover.model import Amount, Backup, Preview, Step
-from pacs_recover.target import places, rooms, undo
+from pacs_recover.formats.streams import Peeking, Reader
+from pacs_recover.model import Amount, Backup, Fact, Preview, Step
+from pacs_recover.target import places
 from pacs_recover.text import count, safe
 
 NAME = "queue.db"
+OTHER = "choose another: pacs-recover catalog queue"
 OUTLINE = "outline.db"
 """Beside the staged database: its ids, to count against the old queue when the new one is long in use."""
 SIDECARS = ("-wal", "-shm", "-journal")
@@ -44,8 +44,12 @@ class Queue:
             return (into / NAME).stat().st_size
         with (into / NAME).open("xb") as out:
             os.fchmod(out.fileno(), 0o600)
-            done = 0
+            head = (raw := Peeking(raw)).peek(sqlite.HEADER)
+            most, done = sqlite.stated_size(head), 0
             for done in streams.copy(raw, out):
+                if most is not None and done > most:
+                    raise BadBackup(f"the database goes on after the {most:,} bytes that its header says", OTHER)
+                streams.leave_room(out.fileno())
                 yield Amount(done, None)
             out.flush()
         return done
@@ -68,16 +72,20 @@ class Queue:
 
     def compare(self, content: Path, look: Look, scratch: Path) -> Comparison:
         """What would be sent again, dead-lettered and lost, by id against the live queue, or that it is unknown."""
+        began = time.monotonic()
         try:
             held = self._live(look, scratch)
+            took = time.monotonic() - began
             if isinstance(held, Unknown):
-                return _unknown(f"the live queue cannot be read ({held.reason})")
-            replay = replaying.compare(content / NAME, held, datetime.now(UTC), ttl(look))
+                return _unknown(f"the live queue cannot be read ({held.reason})", look)
+            now, keep = datetime.now(UTC), look.carry_over
+            replay = replaying.compare(content / NAME, held, now, ttl(look), carry_over=keep)
         except (RecoverError, OSError) as error:  # the backup was judged before: this is about what lives
-            return _unknown(f"the live queue cannot be compared ({safe(error)})")
+            return _unknown(f"the live queue cannot be compared ({safe(error)})", look)
         question = None if replay.harmless else Question("The replay risk is accepted", replay.sentence())
         created = () if held else ("queue: nothing lives there now; it will be created",)
-        return Comparison((*created, f"queue: {replay.sentence()}"), question, replay=replay.numbers())
+        found = Comparison((*created, f"queue: {replay.sentence()}"), question, replay=replay.numbers())
+        return _rehearsed(found, content / NAME, held, scratch, took) if held and keep else found
 
     def _live(self, look: Look, scratch: Path) -> Path | Unknown | None:
         """A private copy of the live queue; None where there is none, Unknown where it cannot be had."""
@@ -96,10 +104,14 @@ class Queue:
         yield Step("The restored database is a PACS Bridge queue", lambda: self._is_queue(job), kind="check")
         yield Step("List the backup's messages by id, to count them against the stopped queue", lambda: self._list(job))
         yield Step("Give the restored database its owner and make it durable", lambda: self._seal(job))
+        if job.look.carry_over:
+            yield from carry_over.before_stop(job)
 
     def swap(self, job: Job) -> Iterator[Step]:
         """The whole set aside, the one file in."""
         yield Step("Set the live database aside with its -wal", lambda: job.target.set_aside("queue", *SIDECARS))
+        if job.look.carry_over:
+            yield from carry_over.while_down(job)
         yield Step("Put the restored database in place", lambda: job.target.put("queue", *SIDECARS))
 
     def afterwards(self, job: Job) -> Iterator[Step]:
@@ -145,9 +157,6 @@ def _counted(job: Job) -> str:
     except Exception as error:
         why = safe(error) if isinstance(error, RecoverError | OSError) else type(error).__name__
         return f"unknown what was sent again or lost: {why}"
-    finally:
-        with suppress(OSError):
-            places.remove_tree(job.target.staging("queue") / "count")
 
 
 def _count(job: Job) -> str:
@@ -155,47 +164,37 @@ def _count(job: Job) -> str:
     listed = job.target.staging("queue") / OUTLINE
     if places.identity(listed) is None:
         raise RecoverError("the backup's messages were not listed before the stop")
-    effect = next(
-        e for e in pending(job.target.journal.events) if e.undo == "bring_back" and e.args["component"] == "queue"
-    )
-    inverse = undo.from_args(effect.args)
-    assert isinstance(inverse, undo.BringBack)
-    if inverse.originals[0].inode is None:
+    effect, aside = carry_over.set_aside(job)
+    if aside is None:
         return (
             replaying.compare(listed, None, effect.at, ttl(job.look)).sentence(final=True) + "; no queue lived before"
         )
-    aside = undo.aside_of(rooms.locate(inverse.room), "queue") / inverse.originals[0].name
-    found = replaying.compare(listed, _whole(aside, job), effect.at, ttl(job.look))
+    with carry_over.whole(aside, job) as old:
+        found = replaying.compare(listed, old, effect.at, ttl(job.look), carry_over=job.look.carry_over)
     return f"{found.sentence(final=True)}; counted as of the stop against {safe(aside)}, which is kept"
 
 
-def _whole(aside: Path, job: Job) -> Path:
-    """What was set aside as one sound file: where it stands alone it is read in place, else a copy of the set is made.
-
-    After a clean stop it stands alone, so that no second copy of a large queue is needed. RecoverError, OSError.
-    """
-    found = places.identity(aside)
-    if found is None or not stat.S_ISREG(found.mode):
-        raise RecoverError(f"{safe(aside)} is not a file")
-    if not any(sqlite.holds_something(aside, suffix) for suffix in sqlite.SIDECARS):
-        sqlite.integrity(aside)
-        return aside
-    scratch = job.target.staging("queue") / "count"
-    places.remove_tree(scratch)
-    places.make_directories(scratch)
-    copy = sqlite_set.copy_live(aside, scratch)
-    if isinstance(copy, Unknown):
-        raise RecoverError(copy.reason)
-    return copy
+def _rehearsed(found: Comparison, backup: Path, live: Path, scratch: Path, took: float) -> Comparison:
+    """The same, with what came of carrying over on copies: what fails here would fail while the service is down."""
+    try:
+        done = carry_over.rehearse(backup, live, scratch, took)
+    except (RecoverError, OSError) as error:
+        return replace(found, findings=(_no_carrying(str(error)),))
+    return replace(found, findings=(Fact("carry-over", done.sentence()),), carry_over_seconds=done.seconds)
 
 
-def _unknown(why: str) -> Comparison:
-    """Nothing can be counted, which never blocks a restore but has to be accepted."""
+def _no_carrying(why: str) -> Fact:
+    return Fact("carry-over", f"nothing can be carried over: {safe(why)}; {carrying.WITHOUT}", "bad")
+
+
+def _unknown(why: str, look: Look) -> Comparison:
+    """Nothing can be counted, which blocks no restore but one that carries over; it has to be accepted."""
     what = f"{why}: what would be sent again or lost is unknown"
     return Comparison(
         (f"queue: {what}",),
         Question("The unknown replay risk is accepted", what),
         replay=dict.fromkeys(replaying.NUMBERS),
+        findings=(_no_carrying(why),) if look.carry_over else (),
     )
 
 

@@ -49,6 +49,8 @@ CREATE INDEX IF NOT EXISTS idx_dlq_destination ON dead_letter_queue(destination)
 WAITING = "INSERT INTO message_queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 DEAD = "INSERT INTO dead_letter_queue VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
+LEAVES = "DELETE FROM message_queue WHERE id = ?"
+
 
 def timestamp(moment: datetime) -> str:
     """A time as the service stores it: UTC, ``YYYY-MM-DD HH:MM:SS.mmm``."""
@@ -66,6 +68,18 @@ def write(path: Path, messages: Iterable[Message], at: datetime) -> None:
         with database:
             database.executemany(WAITING, (_waiting(message, at) for message in arrived if _waits(message, at)))
             database.executemany(DEAD, (_dead(message) for message in arrived if _is_dead(message, at)))
+
+
+def advance(database: sqlite3.Connection, messages: Iterable[Message], before: datetime, at: datetime) -> None:
+    """What the service commits from one moment to a later one, as one transaction."""
+    known = [message for message in messages if message.created_at <= at]
+    came = [message for message in known if message.created_at > before and _waits(message, at)]
+    left = [message for message in known if message.created_at <= before and _waits(message, before)]
+    died = [message for message in known if _is_dead(message, at) and not _is_dead(message, before)]
+    with database:
+        database.executemany(WAITING, (_waiting(message, at) for message in came))
+        database.executemany(LEAVES, ((message.id,) for message in left if not _waits(message, at)))
+        database.executemany(DEAD, map(_dead, died))
 
 
 def waiting_row(message: Message, state: int = PENDING) -> tuple[object, ...]:

@@ -17,7 +17,7 @@ from random import Random
 
 import yaml
 
-from pacs_recover.demo import certificates, logs, queue
+from pacs_recover.demo import certificates, commits, logs, queue, replica
 from pacs_recover.demo.backups import SOURCE, Store, mode_of, new_file, owner_names, private_directory
 from pacs_recover.demo.messages import Message, history
 from pacs_recover.demo.settings import ENVIRONMENT, Settings
@@ -56,15 +56,18 @@ class DemoSite:
     """A certificate backup whose server certificate has expired since."""
 
 
-def build(directory: Path, now: datetime, *, messages: int = 3000, seed: int = SEED) -> DemoSite:
+def build(
+    directory: Path, now: datetime, *, messages: int = 3000, seed: int = SEED, every_kind: bool = False
+) -> DemoSite:
     """Make the site in a new or empty directory; ``messages`` wait in its live queue. Raises Refused.
 
-    ``now`` is aware; every time in the site is relative to it, and names of backups are in UTC.
+    ``now`` is aware; every time in the site is relative to it, and names of backups are in UTC. With ``every_kind`` it
+    has a Litestream replica too and, where this machine has git, the configuration's history.
     """
     now = now.astimezone(UTC)
     directory = _claim(directory)
     try:
-        return _Maker(directory, now, history(now, messages, seed), seed).make()
+        return _Maker(directory, now, history(now, messages, seed), seed, every_kind).make()
     except (OSError, sqlite3.Error) as error:
         message = f"The demo site could not be made in {safe(directory)}: {getattr(error, 'strerror', None) or error}"
         raise Refused(message, "Free some space or choose another directory; what is there so far can go.") from error
@@ -95,10 +98,12 @@ def _claim(directory: Path) -> Path:
 class _Maker:
     """One site in the making: what its parts are made of, and the parts one by one."""
 
-    def __init__(self, directory: Path, now: datetime, traffic: list[Message], seed: int) -> None:
+    def __init__(self, directory: Path, now: datetime, traffic: list[Message], seed: int, every_kind: bool) -> None:
         self.directory, self.now, self.traffic, self.seed = directory, now, traffic, seed
         self.live = directory / "live"
         self.store = Store(directory / "backups")
+        self.every_kind = every_kind
+        self.sources: list[dict[str, object]] = [{"name": SOURCE, "kind": "local", "path": str(self.store.directory)}]
         self.key_file = directory / "backup_key"
         self.settings = Settings(self.live, _free_port())
         self.authority = certificates.authority(now)
@@ -114,8 +119,11 @@ class _Maker:
         good_config, fails_in_soak, truncated = self._config_backups(current)
         good_queue, corrupt = self._queue_backups()
         self._log_backups()
+        if self.every_kind:
+            self._history(current)
+            self._replica()
         program = _program(self.live)
-        environment = {**ENVIRONMENT, **_python_path()}
+        environment = {**ENVIRONMENT, "PACS_BRIDGE_PORT": str(_free_port()), **_python_path()}
         site_file = self.directory / "site.yaml"
         _write(site_file, self._site_file(program, environment).encode())
         return DemoSite(
@@ -194,6 +202,27 @@ class _Maker:
             queue.write(database, self.traffic, taken)
             return self.store.queue(taken, database)
 
+    def _history(self, certs: Mapping[str, bytes]) -> None:
+        """Three commits of the configuration's directory."""
+        changes = (
+            (5, "Limit connections to 50", replace(self.settings, max_connections=50, listener_port=2575, rules=4)),
+            (3, "Route results to the archive", replace(self.settings, max_connections=50, listener_port=2575)),
+            (1, "Allow 100 connections", replace(self.settings, max_connections=100)),
+        )
+        days = [(self.now - timedelta(days=age), text, self._config_files(new, certs)) for age, text, new in changes]
+        repository = self.directory / "config.git"
+        if commits.write(repository, days):
+            self.sources.append(
+                {"name": commits.SOURCE, "kind": "git", "repository": str(repository), "branch": commits.BRANCH}
+            )
+
+    def _replica(self) -> None:
+        root = self.directory / "litestream"
+        with tempfile.TemporaryDirectory(dir=self.directory) as scratch:
+            replica.write(root, Path(scratch), self.traffic, self.now)
+        no_service = {"followed": False}
+        self.sources.append({"name": replica.SOURCE, "kind": "litestream", "path": str(root), **no_service})
+
     def _log_backups(self) -> None:
         last = self._last(4)
         for age in range(1, 6):
@@ -210,10 +239,16 @@ class _Maker:
     def _health_url(self) -> str:
         return f"http://127.0.0.1:{self.settings.health_port}/health/ready"
 
+    def _drill(self, run: tuple[str, ...], environment: Mapping[str, str]) -> dict[str, object]:
+        paths = [str(Path(entry)) for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
+        package = [str(Path(path) / "pacs_recover") for path in paths]
+        return {"start": list(run), "readable": sorted({*_readable(), *package}), "writable": [str(self.live / "run")]}
+
     def _site_file(self, program: Mapping[str, tuple[str, ...]], environment: Mapping[str, str]) -> str:
         owner, group = owner_names()
         etc, var = self.live / "etc/pacs_bridge", self.live / "var"
-        service = {"kind": "command", "name": "pacs_bridge", **{verb: list(argv) for verb, argv in program.items()}}
+        verbs = {verb: list(argv) for verb, argv in program.items() if verb != "run"}
+        service = {"kind": "command", "name": "pacs_bridge", **verbs}
         site = {
             "name": NAME,
             "live": {
@@ -232,17 +267,26 @@ class _Maker:
             "start_timeout": "20s",
             "stop_timeout": "20s",
             "key_file": str(self.key_file),
+            "key_copy": f"the safe in the hospital's IT office, seen {self.now:%Y-%m-%d}",
             "timezone": "UTC",
-            "sources": [{"name": SOURCE, "kind": "local", "path": str(self.store.directory)}],
+            "sources": self.sources,
+            "sandbox": str(self.directory / "sandbox"),
+            "drill": self._drill(program["run"], environment),
         }
         text: str = yaml.safe_dump(site, sort_keys=False, allow_unicode=True, width=1000)
         return "# A demo site made by pacs-recover demo: synthetic data, real files, a stand-in service.\n" + text
 
 
+def _readable() -> list[str]:
+    """What this very Python needs to run in a sandbox, beside the system's own directories."""
+    places = [sys.prefix, sys.base_prefix, sys.exec_prefix, str(Path(__file__).parents[1])]
+    return sorted({place for place in places if not Path(place).is_relative_to("/usr")})
+
+
 def _program(root: Path) -> dict[str, tuple[str, ...]]:
     """The service's commands: this very Python, which (-P) takes no module from the directory it is run in."""
     command = (sys.executable, "-P", "-m", "pacs_recover.demo.service")
-    return {verb: (*command, verb, "--root", str(root)) for verb in ("start", "stop", "status")}
+    return {verb: (*command, verb, "--root", str(root)) for verb in ("run", "start", "stop", "status")}
 
 
 def _python_path() -> dict[str, str]:

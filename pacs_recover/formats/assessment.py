@@ -47,6 +47,11 @@ class Assessed:
         states = {fact.state for fact in self.findings}
         return "bad" if "bad" in states else "warn" if "warn" in states else "ok"
 
+    @property
+    def pressing(self) -> tuple[Fact, ...]:
+        """What is not fine about its dates and, of an own one, its key."""
+        return tuple(fact for fact in self.findings[: 2 if self.own else 1] if fact.state != "ok")
+
 
 class Directory:
     """The certificates and keys that lie together, as of one moment."""
@@ -123,7 +128,7 @@ class Directory:
             return True, ("its key is here and matches", "ok")
         if any(key.encrypted for key in self._keys):
             return None, ("whether its key matches is not known: the key is encrypted", "warn")
-        return None, ("its private key is not in the backup", "warn")
+        return None, ("its private key is not beside it", "warn")
 
 
 def pair_name(file: str) -> str:

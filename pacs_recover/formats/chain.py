@@ -56,7 +56,7 @@ class Issuers:
         """The best certificate that signed this one; where there is none that is sound, what that means."""
         named = self._by_subject[certificate.parsed.issuer]
         if not named:
-            return Chain(f"issuer not in the backup: {certificate.issuer}", "warn")
+            return Chain(f"issuer not beside it: {certificate.issuer}", "warn")
         signers = [one for one in sorted(named, key=self._worth)[:MOST_CANDIDATES] if _signed(certificate, one)]
         if not signers:
             return Chain(f"broken chain: {certificate.issuer} did not sign {certificate.name}", "bad")

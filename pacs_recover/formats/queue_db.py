@@ -40,6 +40,7 @@ STATES = ("pending", "processing", "retry_scheduled", "delivered", "dead_letter"
 """By the number that the service stores."""
 UNSENT = (0, 1, 2)
 """States whose rows are sent, or sent again, once the service starts."""
+UNSENT_STATES = tuple(STATES[number] for number in UNSENT)
 MOST = 20
 """How many destinations, tables or odd states are named one by one."""
 WELL_FORMED = """
@@ -59,6 +60,26 @@ DESTINATIONS = """
 SELECT substr(destination, 1, 200), count(*) AS messages FROM message_queue
 GROUP BY destination ORDER BY messages DESC, destination LIMIT ?
 """
+
+
+OLDEST_UNSENT = f"""
+SELECT min(substr(created_at, 1, 40)) FROM message_queue NOT INDEXED WHERE state IN {UNSENT} AND {WELL_FORMED}
+"""  # noqa: S608
+
+
+class Depth(Struct, frozen=True, kw_only=True):
+    """How much a queue has yet to send, in numbers."""
+
+    states: dict[str, int]
+    """As of ``Content``."""
+    dead_letters: int
+    oldest: datetime | None
+    """When the oldest message was made that has yet to be sent; None where there is none that can be read."""
+
+    @property
+    def waiting(self) -> int:
+        """Messages that have yet to be sent, or sent again."""
+        return sum(self.states[name] for name in UNSENT_STATES)
 
 
 class Content(Struct, frozen=True, kw_only=True):
@@ -123,6 +144,18 @@ def content(path: Path) -> Content:
         )
 
 
+def depth(path: Path) -> Depth:
+    """Count what a private queue database has yet to send. BadBackup where it is no queue; SourceError."""
+    with sqlite.reading(path) as database:
+        _must_be_queue(database, path)
+        has_dead = DEAD_LETTERS in sqlite.names(database, "table")
+        return Depth(
+            states=_states(database),
+            dead_letters=sqlite.rows(database, DEAD_LETTERS) if has_dead else 0,
+            oldest=moment(database.execute(OLDEST_UNSENT).fetchone()[0]),
+        )
+
+
 def _states(database: sqlite3.Connection) -> dict[str, int]:
     """Counted by number; what is no number is not repeated, as it can be anything."""
     found = dict.fromkeys(STATES, 0)
@@ -131,6 +164,12 @@ def _states(database: sqlite3.Connection) -> dict[str, int]:
         name = name if name in found or len(found) < MOST else "other states"
         found[name] = found.get(name, 0) + number
     return found
+
+
+def by_state(states: dict[str, int]) -> dict[str, int]:
+    """The service's states, and what is in any other as ``unknown``."""
+    others = sum(number for name, number in states.items() if name not in STATES)
+    return {name: states[name] for name in STATES} | ({"unknown": others} if others else {})
 
 
 def _state_name(state: int | None) -> str:
@@ -146,6 +185,12 @@ def moment(text: object) -> datetime | None:
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def tables_of(database: sqlite3.Connection, schema: str) -> list[str]:
+    """Which of the service's two tables a database has; a queue that never had a dead letter may lack theirs."""
+    question = f"SELECT name FROM {schema}.sqlite_master WHERE type = 'table' AND name IN (?, ?)"  # noqa: S608
+    return [str(row[0]) for row in database.execute(question, (QUEUE, DEAD_LETTERS))]
 
 
 def _columns(database: sqlite3.Connection, table: str) -> dict[str, bool]:
@@ -190,7 +235,7 @@ def preview(path: Path) -> Preview:
     found = content(path)
     details: dict[str, Any] = {
         "tables": [{"name": safe(name), "rows": number} for name, number in found.tables],
-        "states": found.states,
+        "states": by_state(found.states),
         "destinations": [{"name": safe(name), "rows": number} for name, number in found.destinations],
         "oldest": _written(found.oldest),
         "newest": _written(found.newest),

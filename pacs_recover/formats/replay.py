@@ -16,10 +16,10 @@ import msgspec
 from msgspec import Struct
 
 from pacs_recover.formats import sqlite
-from pacs_recover.formats.queue_db import DEAD_LETTERS, MOST, QUEUE, UNSENT, WELL_FORMED, must_be_queue
+from pacs_recover.formats.queue_db import DEAD_LETTERS, MOST, QUEUE, UNSENT, WELL_FORMED, must_be_queue, tables_of
 from pacs_recover.text import count, safe
 
-Fate = Literal["resent", "dead_lettered", "lost_since"]
+Fate = Literal["resent", "dead_lettered", "lost_since", "carried"]
 AGES = {"under_1_hour": "under 1 hour", "under_1_day": "under 1 day", "older": "older", "unknown": "unknown"}
 """How old messages are, by when the service took them in; ``unknown`` where that time cannot be read."""
 OTHERS, UNNAMED = "others", "none"
@@ -31,7 +31,7 @@ BACKUP_ROWS = f"""
 SELECT CASE WHEN ({WELL_FORMED}) AND created_at < :cutoff THEN 'dead_lettered' WHEN NOT {{held}} THEN 'resent' END
 AS fate, 1 AS waits, {{facts}} FROM main.{QUEUE} AS m WHERE m.state IN {UNSENT}
 """  # noqa: S608
-LIVE_ROWS = "SELECT 'lost_since', {waits}, {facts} FROM live.{table} AS m WHERE NOT ({known})"
+LIVE_ROWS = "SELECT '{fate}', {waits}, {facts} FROM live.{table} AS m WHERE NOT ({known})"
 HELD = f"EXISTS (SELECT 1 FROM live.{QUEUE} AS l WHERE l.id = m.id AND +l.state IN {UNSENT})"  # noqa: S608
 """The unary plus keeps SQLite from looking rows up by their state instead of their id."""
 AGE = f"""
@@ -60,6 +60,7 @@ class Counts(Struct, frozen=True, kw_only=True):
     resent: int = 0
     dead_lettered: int = 0
     lost_since: int = 0
+    carried: int = 0
 
 
 Breakdown = Mapping[str, Counts]
@@ -78,9 +79,11 @@ class Replay(Struct, frozen=True, kw_only=True):
     """Unsent in the backup and past their time to live: the service's clean-up, every 5 minutes, makes dead letters of
     them; some may be sent before it runs."""
     lost_since: int
-    """Live, waiting or dead, and unknown to the backup."""
+    """Live, waiting or dead, unknown to the backup, and not carried over."""
     unsent_lost: int
     """Of those, the ones that still wait to be sent: nobody would ever send them."""
+    carried: int = 0
+    """Live, waiting or dead, unknown to the backup, and carried over: nothing becomes of them."""
     by_destination: Breakdown = {}
     """The ``MOST`` largest, largest first, then ``others``; names are made harmless and cut."""
     by_type: Breakdown = {}
@@ -95,15 +98,19 @@ class Replay(Struct, frozen=True, kw_only=True):
 
     def sentence(self, *, final: bool = False) -> str:
         """What an operator has to know before agreeing to it; ``final`` once it is done."""
+        be, become, are_lost, are_kept = WORDS[final]
+        carried = f"{count(self.carried, 'message')} only in the live queue {are_kept}{self._of('carried')}"
+        kept = (carried,) if self.carried else ()
         if self.harmless:
-            return f"no message {'is' if final else 'would be'} sent again, none {'is' if final else 'would be'} lost"
-        be, become, are_lost = WORDS[final]
+            verb = "is" if final else "would be"
+            return "; ".join((f"no message {verb} sent again, none {verb} lost", *kept))
         again, dead, lost = (count(n, "message") for n in (self.resent, self.dead_lettered, self.lost_since))
         return "; ".join(
             (
                 f"{again} {be}{self._of('resent')}",
                 f"{dead} past the time to live {become} (some may be sent first){self._of('dead_lettered')}",
                 f"{lost} {are_lost}, {self.unsent_lost:,} of them not yet sent{self._of('lost_since')}",
+                *kept,
             )
         )
 
@@ -125,11 +132,11 @@ class Replay(Struct, frozen=True, kw_only=True):
 
 
 WORDS = (
-    ("would be sent again", "would become dead letters", "that arrived since would be lost"),
-    ("sent again", "becoming dead letters", "arrived since and lost"),
+    ("would be sent again", "would become dead letters", "that arrived since would be lost", "would be carried over"),
+    ("sent again", "becoming dead letters", "arrived since and lost", "carried over"),
 )
 """What becomes of messages, before and after it is decided; fit for one and for many."""
-NUMBERS = ("resent", "dead_lettered", "lost_since", "by_destination", "by_type", "by_age")
+NUMBERS = ("resent", "dead_lettered", "lost_since", "carried", "by_destination", "by_type", "by_age")
 """The keys of ``replay_risk`` in the JSON contract."""
 
 
@@ -146,13 +153,13 @@ def _ranked(found: Breakdown, fate: Fate) -> dict[str, int]:
     return dict(named[:TOLD]) | ({OTHERS: rest} if rest else {})
 
 
-def compare(backup: Path, live: Path | None, now: datetime, ttl_seconds: float) -> Replay:
+def compare(backup: Path, live: Path | None, now: datetime, ttl_seconds: float, *, carry_over: bool = False) -> Replay:
     """Count what putting ``backup`` in the place of ``live`` would do; both are private files, None is no live queue.
 
-    ``backup`` may be an outline. ``ttl_seconds`` is the service's ``queue.message_ttl``, in seconds. Times that cannot
-    be read count as young: sent again. A rollback is the same question: the queue that was set aside comes back in the
-    place of the one now live. Memory stays flat. Raises BadBackup where either is damaged or no queue, SourceError
-    where it cannot be read.
+    With ``carry_over`` the rows that only ``live`` has are added to it. ``backup`` may be an outline. ``ttl_seconds``
+    is the service's ``queue.message_ttl``. Times that cannot be read count as young: sent again. A rollback is the
+    same question: the queue that was set aside comes back in the place of the one now live. Memory stays flat. Raises
+    BadBackup where either is damaged or no queue, SourceError where it cannot be read.
     """
     must_be_queue(backup)
     seconds = sqlite.patience(backup)
@@ -163,7 +170,8 @@ def compare(backup: Path, live: Path | None, now: datetime, ttl_seconds: float) 
         if live is not None:
             database.execute("ATTACH ? AS live", (sqlite.uri(live),))
         times = {"cutoff": _before(now, ttl_seconds), "hour": _before(now, 3600), "day": _before(now, 86400)}
-        rows = " UNION ALL ".join(_rows(database, live is not None))
+        fate: Fate = "carried" if carry_over else "lost_since"
+        rows = " UNION ALL ".join(_rows(database, live is not None, fate))
         destinations = _tally(database, rows, "destination", times)
         types = _tally(database, rows, "message_type", times)
     total = destinations.total
@@ -172,6 +180,7 @@ def compare(backup: Path, live: Path | None, now: datetime, ttl_seconds: float) 
         dead_lettered=total["dead_lettered"],
         lost_since=total["lost_since"],
         unsent_lost=destinations.unsent_lost,
+        carried=total["carried"],
         by_destination=destinations.named,
         by_type=types.named,
         by_age={name: Counts(**found) for name, found in destinations.ages.items()},
@@ -187,16 +196,16 @@ def _before(now: datetime, seconds: float) -> str:
     return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="milliseconds")
 
 
-def _rows(database: sqlite3.Connection, live: bool) -> Iterator[str]:
-    """Questions for each row that something would become of, and for its facts."""
+def _rows(database: sqlite3.Connection, live: bool, fate: Fate) -> Iterator[str]:
+    """Questions for each row that something would become of, and for its facts; ``fate`` is that of new rows."""
     yield BACKUP_ROWS.format(held=HELD if live else "0", facts=_facts(database, "main", QUEUE))
     known = " OR ".join(
         f"EXISTS (SELECT 1 FROM main.{table} AS k WHERE k.id = m.id)"  # noqa: S608
-        for table in _tables(database, "main")
+        for table in tables_of(database, "main")
     )
-    for table in _tables(database, "live") if live else ():
+    for table in tables_of(database, "live") if live else ():
         waits = f"m.state IN {UNSENT}" if table == QUEUE else "0"
-        yield LIVE_ROWS.format(waits=waits, facts=_facts(database, "live", table), table=table, known=known)
+        yield LIVE_ROWS.format(fate=fate, waits=waits, facts=_facts(database, "live", table), table=table, known=known)
 
 
 def _facts(database: sqlite3.Connection, schema: str, table: str) -> str:
@@ -279,19 +288,13 @@ def _outline(database: sqlite3.Connection) -> int:
     has = _columns(database, "backup", QUEUE)
     database.execute("BEGIN")
     database.execute(OUTLINE.format(message_type="message_type" if "message_type" in has else "NULL"))
-    if DEAD_LETTERS in _tables(database, "backup"):
+    if DEAD_LETTERS in tables_of(database, "backup"):
         database.execute(f"CREATE TABLE main.{DEAD_LETTERS} AS SELECT id FROM backup.{DEAD_LETTERS}")  # noqa: S608
-    tables = _tables(database, "main")
+    tables = tables_of(database, "main")
     for table in tables:
         database.execute(f"CREATE INDEX main.{table}_id ON {table}(id)")
     database.execute("COMMIT")
     return sum(sqlite.rows(database, table) for table in tables)
-
-
-def _tables(database: sqlite3.Connection, schema: str) -> list[str]:
-    """Which of the service's two tables a database has; a queue that never had a dead letter may lack theirs."""
-    question = f"SELECT name FROM {schema}.sqlite_master WHERE type = 'table' AND name IN (?, ?)"  # noqa: S608
-    return [str(row[0]) for row in database.execute(question, (QUEUE, DEAD_LETTERS))]
 
 
 def _columns(database: sqlite3.Connection, schema: str, table: str) -> set[str]:

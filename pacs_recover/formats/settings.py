@@ -232,6 +232,12 @@ def _path(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def database_path(tree: Tree) -> str | None:
+    """The queue's file as an expanded tree names it (``queue.database_path``); None where it is not known."""
+    section = tree.get("queue")
+    return _path(section.get("database_path")) if isinstance(section, dict) else None
+
+
 def message_ttl(tree: Tree) -> float:
     """Seconds after which the service dead-letters a message (``queue.message_ttl``); its default where it has none.
 

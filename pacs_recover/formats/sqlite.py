@@ -6,6 +6,7 @@ Everything here wants a *private copy*: a live database is looked at through :mo
 from __future__ import annotations
 
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -35,6 +36,17 @@ HARDEN = (
     "cache_size=-8192",
 )
 """CHECK constraints are the schema's own expressions, so they are not run; the service's schema has none."""
+LIMITS = {
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 100_000,
+    sqlite3.SQLITE_LIMIT_COLUMN: 200,
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 100,
+    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 20,
+    sqlite3.SQLITE_LIMIT_FUNCTION_ARG: 16,
+    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 200,
+    sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 1,
+    sqlite3.SQLITE_LIMIT_ATTACHED: 3,
+}
+"""Far more than the service's schema and our own questions need (https://www.sqlite.org/security.html)."""
 NAMES = "SELECT name FROM sqlite_master WHERE type = ? AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
 FOREIGN_ROWS = """
 SELECT count(*) FROM sqlite_master WHERE 1 IS NOT CASE type
@@ -101,6 +113,12 @@ def harden(database: sqlite3.Connection, seconds: float) -> None:
     """Bound a connection's memory and time, and let nothing but plain reads happen in it."""
     end = time.monotonic() + seconds
     database.text_factory = _decode
+    for limit, most in LIMITS.items():
+        database.setlimit(limit, most)
+    if sys.version_info >= (3, 12):
+        database.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
+        database.setconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, False)
+        database.setconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_VIEW, False)
     database.set_progress_handler(lambda: time.monotonic() > end, TICK)
     for pragma in HARDEN:
         database.execute(f"PRAGMA {pragma}")
@@ -119,7 +137,7 @@ def integrity(path: Path) -> str:
     """
     with reading(path) as database:
         findings = [str(row[0]) for row in database.execute("PRAGMA integrity_check")]
-        pages, size = _number(database, "PRAGMA page_count"), _number(database, "PRAGMA page_size")
+        pages, size = number(database, "PRAGMA page_count"), number(database, "PRAGMA page_size")
     if findings != ["ok"]:
         first = (
             safe(findings[0].strip().removeprefix("*** in database main ***").strip(), 120) if findings else "nothing"
@@ -141,7 +159,7 @@ def names(database: sqlite3.Connection, kind: str) -> tuple[str, ...]:
 
 def rows(database: sqlite3.Connection, table: str) -> int:
     """How many rows a table has."""
-    return _number(database, f"SELECT count(*) FROM {quoted(table)}")  # noqa: S608
+    return number(database, f"SELECT count(*) FROM {quoted(table)}")  # noqa: S608
 
 
 def quoted(name: str) -> str:
@@ -184,16 +202,25 @@ def _meaning(path: Path, error: sqlite3.Error) -> BadBackup | SourceError:
 def _check_header(path: Path) -> None:
     """The header's own figures, which SQLite does not hold against it: a truncated file opens without a word."""
     head, size = check_magic(path)
-    page = int.from_bytes(head[16:18]) if head[16:18] != b"\x00\x01" else 65536
+    page = _page_size(head)
     if page < 512 or page & (page - 1):
         raise BadBackup(f"{safe(path.name)} is damaged: its header names pages of {page} bytes", OTHER_BACKUP)
-    counted = head[24:28] == head[92:96] and head[28:32] != bytes(4)
-    stated = int.from_bytes(head[28:32]) * page if counted else size - size % page or page
+    stated = stated_size(head) or size - size % page or page
     if size != stated:
         state = "truncated" if size < stated else "followed by something else"
         raise BadBackup(
             f"{safe(path.name)} is {state}: it has {size:,} bytes, its header says {stated:,}", OTHER_BACKUP
         )
+
+
+def stated_size(head: bytes) -> int | None:
+    """Bytes that the header of a database says it has; None where it does not count them, or is none."""
+    counted = head.startswith(MAGIC) and head[24:28] == head[92:96] and head[28:32] != bytes(4)
+    return int.from_bytes(head[28:32]) * _page_size(head) if counted else None
+
+
+def _page_size(head: bytes) -> int:
+    return int.from_bytes(head[16:18]) if head[16:18] != b"\x00\x01" else 65536
 
 
 def check_magic(path: Path) -> tuple[bytes, int]:
@@ -228,12 +255,13 @@ def holds_something(path: Path, suffix: str) -> bool:
 
 def _must_compute_nothing(database: sqlite3.Connection, path: Path) -> None:
     for question in (FOREIGN_ROWS, MISNAMED_TABLES, COMPUTED):
-        if _number(database, question):
+        if number(database, question):
             raise BadBackup(
                 f"{safe(path.name)} has virtual tables, computed columns or computed indexes: PACS Bridge makes none",
                 "find out where this file comes from before anything else",
             )
 
 
-def _number(database: sqlite3.Connection, question: str) -> int:
+def number(database: sqlite3.Connection, question: str) -> int:
+    """The one number that a question has for an answer."""
     return int(database.execute(question).fetchone()[0])

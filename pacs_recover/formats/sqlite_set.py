@@ -46,6 +46,8 @@ class Unknown(Struct, frozen=True):
     """That a live database could not be looked at without a doubt, and why."""
 
     reason: str
+    damaged: bool = False
+    """Whether that is because it is not sound itself."""
 
 
 class Mark(Struct, frozen=True):
@@ -121,24 +123,25 @@ def _replay(path: Path) -> None:
         raise BadBackup(f"{safe(path.name)} and what lies beside it could not be made one file", OTHER_BACKUP)
 
 
-def copy_live(db: Path, into: Path, pause: float = 0.1) -> Path | Unknown:
+def copy_live(db: Path, into: Path, pause: float = 0.1, most: int | None = None) -> Path | Unknown:
     """Copy a database that may be in use into a fresh 0700 directory below ``into``; one intact file, or Unknown.
 
     The live files are only read: SQLite never opens them, since even a reader rewrites the ``-shm``, and where the
-    service is down it would leave a ``-wal`` that belongs to us. ``pause`` is in seconds, between tries. The caller
-    removes what is below ``into``.
+    service is down it would leave a ``-wal`` that belongs to us. ``pause`` is in seconds, between tries; a set of more
+    than ``most`` bytes is not copied. The caller removes what is below ``into``.
     """
-    reason = ""
+    failed = Unknown("")
     for attempt in range(TRIES):
         time.sleep(pause * attempt)
         try:
             scratch = Path(tempfile.mkdtemp(prefix="look-", dir=into))
-            reason = _try(db, scratch)
+            answer = _try(db, scratch, most)
         except OSError as error:
             return Unknown(f"{safe(db)} could not be copied: {_in_words(error)}")
-        if not reason:
+        if answer is None:
             return scratch / db.name
-    return Unknown(f"{safe(db)}: {reason} ({TRIES} tries)")
+        failed = answer
+    return Unknown(f"{safe(db)}: {failed.reason} ({TRIES} tries)", failed.damaged)
 
 
 def _in_words(error: OSError) -> str:
@@ -146,31 +149,36 @@ def _in_words(error: OSError) -> str:
     return f"{reason}: {safe(error.filename)}" if error.filename else str(reason)
 
 
-def _try(db: Path, scratch: Path) -> str:
+def _try(db: Path, scratch: Path, most: int | None) -> Unknown | None:
     """Make one whole copy; what is wrong with it, or nothing. The scratch of a failed try is removed. OSError."""
     try:
-        reason = _copy_set(db, scratch / db.name) or _unsound(scratch / db.name)
+        reason = _copy_set(db, scratch / db.name, most)
+        failed = Unknown(reason) if reason else _unsound(scratch / db.name)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
-    if reason:
+    if failed:
         shutil.rmtree(scratch, ignore_errors=True)
-    return reason
+    return failed
 
 
-def _unsound(copy: Path) -> str:
+def _unsound(copy: Path) -> Unknown | None:
     try:
         fold(copy)
     except RecoverError as error:
-        return f"its copy is not sound: {error.message}"
-    return ""
+        return Unknown(f"its copy is not sound: {error.message}", damaged=isinstance(error, BadBackup))
+    return None
 
 
-def _copy_set(db: Path, copy: Path) -> str:
+def _copy_set(db: Path, copy: Path, most: int | None) -> str:
     """Copy database, ``-wal`` and ``-journal``, in this order; what is wrong with the copy, or nothing. OSError."""
     with _opened(db) as files:
         before = _marks(files)
-        needed = 2 * sum(mark.size for mark in before.values()) + MARGIN
+        size = sum(mark.size for mark in before.values())
+        if most is not None and size > most:
+            held = f"it has {bytes_text(size)}; a look copies {bytes_text(most)} at most, a plan all of it"
+            raise OSError(errno.EFBIG, held)
+        needed = 2 * size + MARGIN
         if needed > shutil.disk_usage(copy.parent).free:
             return f"a copy needs {bytes_text(needed)} free in {safe(copy.parent.parent)}"
         for suffix, fd in files.items():

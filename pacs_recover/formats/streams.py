@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Generator, Iterator
 from typing import BinaryIO, Protocol, TypeVar
 
+from pacs_recover.errors import RecoverError
+from pacs_recover.text import size as human
+
 CHUNK = 1 << 20
 """Bytes that are held at a time, whatever the size of the backup."""
+
+RESERVE = 1 << 30
+"""Bytes of a filesystem that unpacking leaves free; of a small one 2 %."""
 
 Result = TypeVar("Result")
 
@@ -123,6 +130,16 @@ def copy(reader: Reader, out: BinaryIO) -> Iterator[int]:
             view = view[out.write(view) :]
         done += len(chunk)
         yield done
+
+
+def leave_room(fd: int) -> None:
+    """RecoverError where the filesystem of a file is nearly full: what is unpacked must not take the service's room."""
+    status = os.fstatvfs(fd)
+    if status.f_bavail * status.f_frsize < min(RESERVE, status.f_blocks * status.f_frsize // 50):
+        raise RecoverError(
+            f"unpacking it would fill the disk: {human(os.fstat(fd).st_size)} are unpacked so far",
+            "Make room there, or it is a decompression bomb: then take another backup.",
+        )
 
 
 def finished(work: Generator[object, None, Result]) -> Result:

@@ -14,6 +14,8 @@ from pacs_recover.events import (
     Effect,
     Ended,
     Failed,
+    Handed,
+    Noted,
     Passed,
     Planned,
     Progress,
@@ -24,8 +26,8 @@ from pacs_recover.events import (
 )
 from pacs_recover.report.page import OUTCOMES
 from pacs_recover.report.steps import UNDO, amount, is_undoing
-from pacs_recover.report.wrapping import clean
 from pacs_recover.text import both_times, seconds, size
+from pacs_recover.wrapping import SYMBOLS, clean
 
 INTERNAL = {"request", "args", "steps"}
 """Fields that the engine needs and a reader of lines does not: the site, the inverses."""
@@ -89,7 +91,9 @@ def _told(event: AnyEvent, took: float | None) -> tuple[str, str, tuple[str, ...
             return _told_of_run(event)
 
 
-def _told_of_run(event: Planned | Resumed | Effect | Sealed | Undone | Ended) -> tuple[str, str, tuple[str, ...]]:
+def _told_of_run(
+    event: Planned | Resumed | Handed | Effect | Sealed | Undone | Noted | Ended,
+) -> tuple[str, str, tuple[str, ...]]:
     """The same for what is no part of one step's own story."""
     match event:
         case Planned():
@@ -97,12 +101,17 @@ def _told_of_run(event: Planned | Resumed | Effect | Sealed | Undone | Ended) ->
         case Resumed():
             again = "to go on" if event.purpose == "resume" else "to roll back"
             return "▸", "taken up", (f"by {event.operator or 'unknown'} {again}",)
+        case Handed():
+            before = f" from {event.before}" if event.before else ""
+            return "▸", "handed", (f"the questions to {event.by}{before}",)
         case Effect():
             return "•", "changes", (event.title, event.evidence)
         case Sealed():
             return "•", "sealed", (event.path, size(event.size), f"SHA-256 {event.sha256[:16]}…")
         case Undone():
             return "↶", "undone", (event.title.removeprefix(UNDO), event.evidence)
+        case Noted():
+            return SYMBOLS[event.state], event.topic, (event.title, event.evidence)
         case Ended():
             left = f"to do: {'; '.join(event.left)}" if event.left else ""
             return "■", "ended", (OUTCOMES[event.outcome], event.evidence, left)

@@ -39,6 +39,8 @@ class Background:
     """Calls a function later on the console's thread; safe from any thread."""
     unexpected: Callable[[BaseException], RecoverError]
     """Writes a fault of ours to the log and says it in words."""
+    refused: Callable[[str, RecoverError], None] = lambda _, __: None
+    """Hears of everything that went wrong, in the work's own thread: what was refused is recorded."""
     tasks: list[Task] = field(default_factory=list)
 
     def start(
@@ -60,16 +62,19 @@ class Background:
         try:
             result = work(task)
         except RecoverError as error:
-            self._tell(task, failed, error)
+            self.refused(task.name, error)
+            self.tell(task, failed, error)
         except OSError as error:
             where = f": {error.filename}" if error.filename else ""
-            self._tell(task, failed, RecoverError(f"{error.strerror or error}{where}", ""))
+            self.tell(task, failed, RecoverError(f"{error.strerror or error}{where}", ""))
         except Exception as error:  # a fault of ours is told in words; its traceback goes to the log
-            self._tell(task, failed, self.unexpected(error))
+            self.tell(task, failed, self.unexpected(error))
         else:
-            self._tell(task, done, result)
+            self.tell(task, done, result)
 
-    def _tell(self, task: Task, function: Callable[[Any], None], value: Any) -> None:
+    def tell(self, task: Task, function: Callable[[Any], None], value: Any) -> None:
+        """Call this on the console's thread, unless the task was stopped by then."""
+
         def tell() -> None:
             if not task.stopped:
                 function(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -15,6 +16,7 @@ from pacs_recover.model import Backup
 from pacs_recover.screens import catalog_view as view
 from pacs_recover.screens.page import Page
 from pacs_recover.screens.previewing import Previewing
+from pacs_recover.screens.thaw import ThawPage, may_thaw
 from pacs_recover.widgets.edges import Typed
 from pacs_recover.widgets.line import Line
 from pacs_recover.widgets.listing import Listing
@@ -34,12 +36,16 @@ class CatalogPage(Page):
         "All backups of all sources in one list. The pane beside it reads the one under the cursor to its end, in "
         "private scratch, and says what it is; moving on stops that. space puts a backup into the recovery set (one "
         "for each component), p plans a restore of the set, or of the one under the cursor. Notes: enc encrypted, ODD "
-        "something about its name or time is odd, aside set aside by an earlier run, UNREAD cannot be read now."
+        "something about it is odd, aside set aside by an earlier run; in a bucket DELETED and OLDER (overwritten) are "
+        "versions that it still keeps, COLD is archived (t thaws it, which costs), THAWING asked for; UNREAD cannot be "
+        "read now."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "look", id="catalog.open", tooltip="All facts about this backup, and its changes"),
         Binding("p", "plan", "plan", id="catalog.plan", tooltip="Plan a restore of the set, or of this backup"),
         Binding("space", "pick", "set", id="catalog.pick", tooltip="Put this backup into the recovery set, or out"),
+        Binding("t", "thaw", "thaw", id="catalog.thaw", tooltip="Have this archived backup made readable"),
+        Binding("i", "points", "in time", id="catalog.points", tooltip="The queue's points in time (Litestream)"),
         Binding("slash", "filter", "filter", id="catalog.filter", tooltip="Show only what has these words"),
         Binding("r", "again", "reread", id="catalog.again", tooltip="Read the sources again"),
     ]
@@ -48,8 +54,11 @@ class CatalogPage(Page):
         super().__init__()
         self.filter = words
         self.shown: list[Backup] = []
+        self.folded: Mapping[str, int] = {}
         self.previewing = Previewing(self, self.draw_pane)
         self._resting: Timer | None = None
+        self._is_untouched = True
+        """Whether the cursor is still where it was put at first: on the newest, while pages arrive."""
 
     def body(self) -> ComposeResult:
         """Summary, filter, list and pane."""
@@ -73,17 +82,18 @@ class CatalogPage(Page):
     def gathered(self) -> None:
         """Another source answered: the cursor stays on its backup."""
         here = self.backup
-        self.shown = view.matching(self.console.gathered.catalog.backups, self.filter)
-        place = self.shown.index(here) if here in self.shown else 0
+        self.shown, self.folded = view.listed(self.console.gathered.catalog, self.filter)
+        place = self.shown.index(here) if here in self.shown and not self._is_untouched else 0
         empty = "reading…" if self.console.gathered.waiting else "no backup matches" if self.filter else "no backups"
         self.query_one("#backups", Listing).show(len(self.shown), self.line, place, empty)
         self.draw_summary()
+        self.refresh_bindings()
         if self.backup != here or not self.previewing.of:
             self.moved()
 
     def draw_summary(self) -> None:
         """Counts, and the sources that cannot be read."""
-        lines = view.summary(self.console.gathered, len(self.shown), self.filter)
+        lines = view.summary(self.console.gathered, len(self.shown), self.filter, self.folded)
         self.query_one("#summary", Reading).show_whole(lines, 4, self.size.width - 3)
 
     def on_resize(self, _: Resize) -> None:
@@ -108,6 +118,7 @@ class CatalogPage(Page):
 
     def on_listing_moved(self, _: Listing.Moved) -> None:
         """What was being read is not wanted any more; the next is read once the cursor rests."""
+        self._is_untouched = False
         self.moved()
 
     def moved(self) -> None:
@@ -116,6 +127,7 @@ class CatalogPage(Page):
         if self._resting:
             self._resting.stop()
         self._resting = self.set_timer(REST, self.previewing.read)
+        self.refresh_bindings()
 
     def draw_pane(self) -> None:
         """What is known of the backup under the cursor."""
@@ -152,6 +164,17 @@ class CatalogPage(Page):
         elif self.console.picked:
             self.console.choose((), dict(self.console.picked))
         return None
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what is archived can be thawed, and never in a read-only console."""
+        if action == "thaw" and self.console.is_open:
+            return bool(self.is_mounted and self.backup and may_thaw(self.backup, self.session.read_only))
+        return super().check_action(action, parameters)
+
+    def action_thaw(self) -> None:
+        """What a thaw would take."""
+        if self.backup:
+            self.console.push_screen(ThawPage(self.backup))
 
     def action_filter(self) -> None:
         """Type words."""

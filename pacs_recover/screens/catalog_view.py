@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 
+from pacs_recover.catalog import Catalog, folded, mark
 from pacs_recover.model import Backup, Fact, Preview
 from pacs_recover.screens.ages import minute, short_age
 from pacs_recover.screens.gathered import Gathered
@@ -27,7 +29,7 @@ def row(backup: Backup, now: datetime, width: int, chosen: bool) -> Line:
     text = cells(
         *_columns(backup.component, minute(backup.taken_at), age, short_size(backup.size), note, backup.source, width)
     )
-    return Line(text, "warn" if backup.findings or not backup.readable else "", "● " if chosen else "  ")
+    return Line(text, "warn" if is_odd(backup) or not backup.readable else "", "● " if chosen else "  ")
 
 
 def _columns(
@@ -40,13 +42,18 @@ def _columns(
 
 def notes(backup: Backup) -> str:
     """The one thing to know of an entry before it is opened."""
-    if not backup.readable:
-        return "UNREAD"
-    if backup.findings:
+    if word := mark(backup):
+        return word
+    if is_odd(backup):
         return "ODD"
     if backup.source == "aside":
         return "aside"
-    return "enc" if backup.encrypted else ""
+    return " ".join(word for word, holds in (("enc", backup.encrypted), ("hash", backup.recorded)) if holds)
+
+
+def is_odd(backup: Backup) -> bool:
+    """Whether something about its name, its time or its state is not as it should be."""
+    return any(fact.state != "ok" for fact in backup.findings)
 
 
 def short_size(amount: int | None) -> str:
@@ -59,26 +66,39 @@ def short_size(amount: int | None) -> str:
     ).replace("Byte", "B")
 
 
+def listed(catalog: Catalog, words: str) -> tuple[list[Backup], Mapping[str, int]]:
+    """What is shown: of a replica's points only the newest, unless words choose among them; and how many more."""
+    if words.split():
+        return matching(catalog.backups, words), {}
+    shown, more = folded(catalog)
+    return list(shown), more
+
+
 def matching(backups: Sequence[Backup], words: str) -> list[Backup]:
-    """The backups in whose id, time and source every word is found."""
+    """The backups in whose id, time, source and findings every word is found."""
     wanted = words.lower().split()
     if not wanted:
         return list(backups)
     return [backup for backup in backups if all(word in _searched(backup) for word in wanted)]
 
 
+@lru_cache(1 << 17)
 def _searched(backup: Backup) -> str:
-    flags = ("encrypted " if backup.encrypted else "") + ("odd" if backup.findings else "")
-    return f"{backup.id} {minute(backup.taken_at)} {backup.key} {flags}".lower()
+    flags = ("encrypted " if backup.encrypted else "") + ("odd " if is_odd(backup) else "") + mark(backup)
+    flags += " hash recorded" if backup.recorded else ""
+    said = " ".join(fact.value for fact in backup.findings)
+    return f"{backup.id} {minute(backup.taken_at)} {backup.key} {flags} {said}".lower()
 
 
-def summary(gathered: Gathered, shown: int, words: str) -> list[Line]:
+def summary(gathered: Gathered, shown: int, words: str, more: Mapping[str, int] | None = None) -> list[Line]:
     """How much there is, what is still read, what could not be."""
     every = len(gathered.catalog.backups)
     reading = f"; reading {', '.join(map(safe, sorted(gathered.waiting)))}…" if gathered.waiting else ""
     many = f"{shown:,} of {count(every, 'backup')} match {safe(words)}" if words else count(every, "backup")
     answered = count(sum(state.ok for state in gathered.catalog.sources), "source")
     lines = [Line(f"{many}, newest first, from {answered}{reading}")]
+    for source, number in (more or {}).items():
+        lines.append(Line(f"{count(number, 'more point')} in time of {safe(source)}: press i", "key", "  "))
     for state in gathered.catalog.sources:
         if not state.ok:
             lines.append(Line(f"{state.name} CANNOT BE READ: {state.error}", "bad", "✗ "))
@@ -101,6 +121,7 @@ def described(backup: Backup) -> str:
     """Size, encryption and place, in words."""
     parts = [size(backup.size), backup.format or "no wrapping", f"from {safe(backup.source)}"]
     parts += [f"storage class {safe(backup.storage_class)}"] if backup.storage_class else []
+    parts += ["its hash recorded"] if backup.recorded else []
     parts += [f"verified {safe(backup.verified)}"] if backup.verified else []
     parts += [] if backup.readable else ["cannot be read now"]
     return ", ".join(parts)

@@ -13,6 +13,7 @@ from pacs_recover.jobs import LIVE
 from pacs_recover.model import Backup
 from pacs_recover.screens import choosing as view
 from pacs_recover.screens.page import Page
+from pacs_recover.text import both_times
 from pacs_recover.widgets.listing import Listing
 from pacs_recover.widgets.reading import Reading
 
@@ -24,8 +25,9 @@ class ChoosePage(Page):
     AUTO_FOCUS = "Listing"
     about = (
         "Configuration, certificates and queue that belong together are a recovery set. space takes a component in or "
-        "leaves it out, the arrows choose an older or newer backup, s takes of the others what was newest at that "
-        "time. enter reads the backups to their end and makes the plan; nothing live is touched by that."
+        "leaves it out, the arrows choose an older or newer backup, t takes the next of the sets that belong together, "
+        "s takes of the others what was newest at that time. enter reads the backups to their end and makes the plan; "
+        "nothing live is touched by that."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "make", "plan", id="choose.make", tooltip="Read these backups and make the plan"),
@@ -33,7 +35,7 @@ class ChoosePage(Page):
         Binding(
             "right,l",
             "step(1)",
-            "newer/older",
+            "older",
             key_display="←→",
             id="choose.older",
             tooltip="An older backup of this component",
@@ -41,6 +43,7 @@ class ChoosePage(Page):
         Binding(
             "left,h", "step(-1)", "newer", show=False, id="choose.newer", tooltip="A newer backup of this component"
         ),
+        Binding("t", "take", "set", id="choose.take", tooltip="The next of the sets that belong together"),
         Binding("s", "align", "align", id="choose.align", tooltip="Of the others, the newest at that time"),
     ]
 
@@ -113,6 +116,12 @@ class ChoosePage(Page):
             self.choosing.align(self.here)
             self.draw()
             self.say("the other rows now show what was newest at that time")
+
+    def action_take(self) -> None:
+        """The next of the proposed sets."""
+        if self.choosing and (one := self.choosing.take()):
+            self.draw()
+            self.say(f"chosen: what there was at {both_times(one.anchor)}")
 
     def action_make(self) -> None:
         """Read and plan."""

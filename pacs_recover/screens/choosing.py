@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from pacs_recover.catalog import Catalog, newest
+from pacs_recover.findings import set_findings
 from pacs_recover.jobs import LIVE
 from pacs_recover.model import Backup
-from pacs_recover.plan import set_findings
 from pacs_recover.screens.ages import minute, short_age
+from pacs_recover.sets import RecoverySet, propose
 from pacs_recover.text import both_times, safe
 from pacs_recover.widgets.line import Line, cells, stated, title
 
@@ -25,6 +26,9 @@ class Choosing:
     wanted: set[str] = field(default_factory=set)
     picked: dict[str, Backup] = field(default_factory=dict)
     """A row keeps its backup while it is left out, so that nothing is lost by trying."""
+    taken: int = 0
+    """Which of the proposed sets was taken last."""
+    _seen: tuple[Catalog, tuple[RecoverySet, ...]] | None = None
 
     @classmethod
     def of(cls, catalog: Catalog, names: Iterable[str], backups: Mapping[str, Backup]) -> Choosing:
@@ -59,6 +63,24 @@ class Choosing:
                     self.picked[other] = backup
 
     @property
+    def proposed(self) -> tuple[RecoverySet, ...]:
+        """What belongs together: the newest of each first. Looked for once in each catalog, which may be long."""
+        if self._seen is None or self._seen[0] is not self.catalog:
+            self._seen = (self.catalog, propose(self.catalog))
+        return self._seen[1]
+
+    def take(self) -> RecoverySet | None:
+        """Choose the next of the proposed sets; None where there is none."""
+        proposed = self.proposed
+        if not proposed:
+            return None
+        self.taken = (self.taken + 1) % len(proposed)
+        one = proposed[self.taken]
+        self.picked |= {backup.component: backup for backup in one.members}
+        self.wanted |= {backup.component for backup in one.members}
+        return one
+
+    @property
     def backups(self) -> tuple[Backup, ...]:
         """What is to be restored."""
         return tuple(self.picked[name] for name in LIVE if name in self.wanted)
@@ -89,9 +111,22 @@ def below(choosing: Choosing, here: str) -> list[Line]:
         return [Line("nothing is chosen: space chooses the component under the cursor", "warn", "! ")]
     lines = [title("The recovery set"), *(Line(safe(backup.id), "", "  • ") for backup in backups), Line("")]
     lines += skew(backups)
+    lines += _proposed(choosing)
     if backup := choosing.picked.get(here):
         lines += [Line(""), title(f"Under the cursor: {here}"), Line(both_times(backup.taken_at), "", "  ")]
         lines += [stated(fact.state, f"{fact.label}: {fact.value}") for fact in backup.findings]
+    return lines
+
+
+def _proposed(choosing: Choosing) -> list[Line]:
+    proposed, chosen = choosing.proposed, set(choosing.backups)
+    if len(proposed) < 2:
+        return []
+    lines = [Line(""), title("Sets that belong together: t takes the next")]
+    for one in proposed:
+        parts = ", ".join(f"{b.component} {short_age(one.skew(b))}" for b in one.members)
+        mark = "• " if set(one.members) <= chosen else "  "
+        lines.append(Line(f"{minute(one.anchor)} UTC: {parts} before", "", f"  {mark}"))
     return lines
 
 

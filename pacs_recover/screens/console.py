@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -63,18 +64,17 @@ class Console(App[int], inherit_bindings=False):
         self._session = None if callable(opened) else opened
         self._opening = opened if callable(opened) else None
         self._read_only = read_only
-        self.guide = dict(guide or {})
+        self.guide: Mapping[str, str] = guide or {}
         self.gathered = Gathered()
         self.picked: dict[str, Backup] = {}
         self.previews: dict[Backup, Preview] = {}
-        self.background = Background(self.call_later, self.unexpected)
+        self.background = Background(self.call_later, self.unexpected, self.refused)
         self.followings: dict[str, Following] = {}
         self.is_stale = False
         """Whether a run ended since the sources were read: what it set aside is a backup too."""
         self.last_words = ""
         """What is printed after the screen is gone."""
-        self.may_make_demo = False
-        self.make_demo: Callable[[], Any] = lambda: None
+        self.make_demo: Callable[[], Any] | None = None
         if theme:
             self.theme = theme
 
@@ -92,7 +92,10 @@ class Console(App[int], inherit_bindings=False):
     @property
     def place(self) -> str:
         """The site and the host, for the bar."""
-        return f"{self.session.site.name}@{self.session.host}" if self.is_open else ""
+        if not self.is_open:
+            return ""
+        unrecorded = "NOT RECORDED " if self.session.state.audit.problem else ""
+        return f"{unrecorded}{self.session.site.name}@{self.session.host}"
 
     @property
     def read_only(self) -> bool:
@@ -113,6 +116,8 @@ class Console(App[int], inherit_bindings=False):
         with suppress(NotImplementedError, RuntimeError, ValueError):
             for number in (signal.SIGHUP, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, self.hung_up)
+        if self._session:
+            self._session.state.audit.warn = self._warn
         if self._opening:
             self.call_after_refresh(self._begin, self._opening)
 
@@ -124,8 +129,22 @@ class Console(App[int], inherit_bindings=False):
 
         self.background.start("site", read, self._opened, self._not_opened)
 
+    def refused(self, doing: str, error: RecoverError) -> None:
+        """Something went wrong: a refusal is recorded."""
+        if self._session:
+            self._session.refused(error, doing)
+
+    def _warn(self, problem: str) -> None:
+        """From any thread."""
+        self.call_later(self._unrecorded, problem)
+
+    def _unrecorded(self, problem: str) -> None:
+        self.page.tell_mode()
+        self.page.say(f"! {problem}", "warn")
+
     def _opened(self, session: Session) -> None:
         self._session = session
+        session.state.audit.warn = self._warn
         for screen in self.screen_stack:
             if isinstance(screen, Overview):
                 screen.tell_mode()
@@ -159,8 +178,7 @@ class Console(App[int], inherit_bindings=False):
 
     def _fatal_error(self) -> None:
         """Textual would print a traceback over the operator's screen; it goes to the log instead."""
-        error = sys.exception() or self._exception or RuntimeError("unknown")
-        told = self.unexpected(error)
+        told = self.unexpected(sys.exception() or self._exception or RuntimeError("unknown"))
         self._exit_renderables.append(Text(f"pacs-recover: {told.message}; a run goes on. {told.hint}"))
         self._close_messages_no_wait()
 
@@ -174,26 +192,26 @@ class Console(App[int], inherit_bindings=False):
             self._read(source)
 
     def _read(self, source: Source) -> None:
-        def done(part: Catalog) -> None:
-            self.gathered.add(source.name, part)
-            self._tell_gathered()
+        grown, done = (partial(self._hear, hear, source.name) for hear in (self.gathered.grow, self.gathered.add))
 
         def failed(error: RecoverError) -> None:
-            self.gathered.fail(source.name, source.kind, error.message, error.hint)
-            self._tell_gathered()
+            self._hear(self.gathered.fail, source.name, source.kind, error.message, error.hint)
 
-        self.background.start(f"source {source.name}", lambda _: self.session.read(source), done, failed)
+        def read(task: Task) -> Catalog:
+            return self.session.read(source, partial(self.background.tell, task, grown))
 
-    def _tell_gathered(self) -> None:
+        self.background.start(f"source {source.name}", read, done, failed)
+
+    def _hear(self, hear: Callable[..., None], *told: Any) -> None:
+        """A source answered, as far as it goes."""
+        hear(*told)
         for screen in self.screen_stack:
             if isinstance(screen, Page) and screen.is_mounted:
                 screen.gathered()
 
     def pick(self, backup: Backup) -> None:
         """Into the recovery set, or out of it."""
-        if self.picked.get(backup.component) == backup:
-            del self.picked[backup.component]
-        else:
+        if self.picked.pop(backup.component, None) != backup:
             self.picked[backup.component] = backup
 
     def do(self, action: str) -> None:
@@ -210,6 +228,17 @@ class Console(App[int], inherit_bindings=False):
         from pacs_recover.screens.catalog import CatalogPage
 
         self.push_screen(CatalogPage(words))
+
+    @property
+    def has_points(self) -> bool:
+        """Whether a source of the site is a Litestream replica."""
+        return any(state.kind == "litestream" for part in self.gathered.parts.values() for state in part.sources)
+
+    def show_points(self) -> None:
+        """The points in time."""
+        from pacs_recover.screens.points import PointsPage
+
+        self.push_screen(PointsPage())
 
     def show_preview(self, backup: Backup) -> None:
         """One backup in full."""
@@ -251,6 +280,13 @@ class Console(App[int], inherit_bindings=False):
 
         self.push_screen(RunsPage())
 
+    def action_audit(self) -> None:
+        """Who did what."""
+        from pacs_recover.screens.audit import AuditPage
+
+        if self.is_open and not isinstance(self.screen, AuditPage):
+            self.push_screen(AuditPage())
+
     def show_report(self, run: Path) -> None:
         """A run's report."""
         from pacs_recover.screens.report import ReportPage
@@ -265,8 +301,7 @@ class Console(App[int], inherit_bindings=False):
 
     def open_demo(self, opened: tuple[Session, Mapping[str, str]]) -> None:
         """Go on with a demo site."""
-        session, guide = opened
-        self.guide = dict(guide)
+        session, self.guide = opened
         self.pop_screen()
         self._opened(session)
 
@@ -278,11 +313,10 @@ class Console(App[int], inherit_bindings=False):
             self.push_screen(CommandsPage(self.page))
 
     def action_help(self) -> None:
-        """The help of the screen in sight."""
+        """The help of the screen in sight, and back from it."""
         from pacs_recover.screens.help import HelpPage
 
-        if not isinstance(self.screen, HelpPage):
-            self.push_screen(HelpPage(self.page))
+        self.pop_screen() if isinstance(self.screen, HelpPage) else self.push_screen(HelpPage(self.page))
 
     def action_no_interrupt(self) -> None:
         """Nothing is interrupted by accident."""
@@ -291,10 +325,6 @@ class Console(App[int], inherit_bindings=False):
     def action_leave(self) -> None:
         """Leave; of a run that goes on it is said how to find it again."""
         running = next((name for name, known in self.followings.items() if not known.over()), "")
-        running = running or self.page.run_in_sight()
-        if running:
-            self.last_words = f"The run {running} goes on without this terminal.\n" + "".join(
-                f"  {what}{self.session.line(verb, running)}\n"
-                for what, verb in (("follow it:  ", "attach"), ("undo it:    ", "rollback"))
-            )
+        if running := running or self.page.run_in_sight():
+            self.last_words = self.session.goes_on(running)
         self.exit(0)

@@ -30,6 +30,15 @@ class Gathered:
         self.parts[name] = part
         self._whole = None
 
+    def grow(self, name: str, part: Catalog) -> None:
+        """A source has given this much, and goes on; what was known of it before stays while that is more."""
+        from pacs_recover.catalog import Catalog
+
+        known = self.parts.get(name)
+        if name in self.waiting and (known is None or len(part.backups) > len(known.backups)):
+            self.parts[name] = Catalog(part.backups, ())
+            self._whole = None
+
     def fail(self, name: str, kind: str, error: str, hint: str) -> None:
         """A source could not even be asked."""
         from pacs_recover.catalog import Catalog, SourceState

@@ -8,11 +8,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.screen import Screen
 
-from pacs_recover.report.wrapping import pad
 from pacs_recover.screens.page import Page
 from pacs_recover.widgets.edges import NAMES, rank
 from pacs_recover.widgets.line import Line, title
 from pacs_recover.widgets.reading import Reading
+from pacs_recover.wrapping import pad
 
 GENERAL = (
     "The word at the top left says what can happen: READ-ONLY (nothing can be armed), NOT ARMED (you look; nothing "

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 
 class Overview(Page):
-    """One row per component, the services, the sources, the run that has not ended."""
+    """One row per component, what lives now, the sources, the run that has not ended."""
 
     heading = "Overview"
     AUTO_FOCUS = "Listing"
     about = (
         "One row per component: its newest usable backup, how old it is against its RPO (how old it may be). "
-        "Below: the services as they are now, the sources, the last run. A line on top says what needs somebody."
+        "Below: what lives now (the services, how much waits in the queue, how long the certificates last), the "
+        "sources, the last run. A line on top says what needs somebody."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "attach", "watch", id="overview.attach", tooltip="Show the run that has not ended"),
@@ -35,17 +36,21 @@ class Overview(Page):
         Binding("c", "catalog", "catalog", id="overview.catalog", tooltip="All backups of all sources"),
         Binding("p", "plan", "plan", id="overview.plan", tooltip="Plan a restore of this component's newest backup"),
         Binding("f", "full", "full", id="overview.full", tooltip="Plan a restore of config, certs and queue together"),
+        Binding("i", "points", "in time", id="overview.points", tooltip="The queue's points in time (Litestream)"),
         Binding("t", "runs", "runs", id="overview.runs", tooltip="Past and present runs and their reports"),
-        Binding("r", "again", "reread", id="overview.again", tooltip="Read the sources and ask the services again"),
+        Binding("w", "app.audit", "audit", show=False, id="overview.audit", tooltip="Who looked, planned, restored"),
+        Binding("r", "again", "reread", id="overview.again", tooltip="Read the sources and what lives again"),
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self.status: dict[str, Any] | None = None
+        self.live: dict[str, Any] | None = None
         self.runs: list[OpenRun] | None = None
         self.needs_root = False
         self.last: dict[str, Any] | None = None
         self._asking: Task | None = None
+        self._reading: Task | None = None
         self._rows: list[Line] = []
 
     def body(self) -> ComposeResult:
@@ -59,9 +64,7 @@ class Overview(Page):
         """Show what is known at once, and read; before the site is open there is nothing to know."""
         if not self.console.is_open:
             return
-        self.draw()
-        self.console.gather()
-        self.look()
+        self.action_again()
 
     def on_screen_resume(self, event: ScreenResume) -> None:
         """A run may have ended in between."""
@@ -92,10 +95,22 @@ class Overview(Page):
         self.draw()
         self.refresh_bindings()
 
+    def read_live(self) -> None:
+        """Read the live queue and certificates; what is known of them stays until then."""
+        if self._reading:
+            self._reading.stop()
+        self._reading = self.slow("live", lambda _: self.session.live(), self.live_read)
+
+    def live_read(self, told: dict[str, Any]) -> None:
+        """Fill their rows."""
+        self.live = told
+        self.draw()
+
     def gathered(self) -> None:
         """Another source answered."""
         self.look()
         self.draw()
+        self.refresh_bindings()
 
     def draw(self) -> None:
         """Everything on it."""
@@ -106,7 +121,7 @@ class Overview(Page):
         self._rows = lines
         banner = view.banner(self.runs, session.read_only, self.needs_root, session.command)
         self.query_one("#banner", Reading).show_whole(banner, 7, self.size.width - 3)
-        self.query_one("#below", Reading).show(view.below(self.status, gathered, self.last))
+        self.query_one("#below", Reading).show(view.below(self.status, self.live, gathered, self.last))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A run can be watched while there is one."""
@@ -153,5 +168,6 @@ class Overview(Page):
     def action_again(self) -> None:
         """Read everything again."""
         self.console.gather()
+        self.read_live()
         self.look()
         self.draw()

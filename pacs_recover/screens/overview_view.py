@@ -1,4 +1,4 @@
-"""What the overview says: freshness by component, services, sources, and the run that needs somebody."""
+"""What the overview says: freshness by component, what lives, sources, and the run that needs somebody."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from pacs_recover.screens.ages import minute, short_age
-from pacs_recover.text import count, safe
+from pacs_recover.text import both_times, count, safe
 from pacs_recover.widgets.line import LOOKS, Line, cells, stated, symbol, title
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pacs_recover.session import OpenRun
 
 PARTS = ("config", "certs", "queue", "logs")
+HELD = ("queue", "certs")
+"""Live parts that are told in numbers."""
 
 
 def head() -> str:
@@ -63,7 +65,8 @@ def _open(run: OpenRun, read_only: bool) -> list[Line]:
     by = "" if run.operator == operator() else f" {who}"
     match run.outcome:
         case "running":
-            return [Line(f"RUN {safe(run.name)}{by} IS GOING ON: press a to watch it", "bad", "▸ ")]
+            held = f" It has the site on {safe(run.host)} since {both_times(run.since)}." if run.since else ""
+            return [Line(f"RUN {safe(run.name)}{by} IS GOING ON: press a to watch it.{held}", "bad", "▸ ")]
         case "rollback_incomplete":
             return [Line(f"RUN {safe(run.name)}{by}: ROLLBACK INCOMPLETE. Press a to see what is left", "bad", "✗ ")]
         case "unreadable":
@@ -74,17 +77,47 @@ def _open(run: OpenRun, read_only: bool) -> list[Line]:
             return [Line(f"RUN {safe(run.name)}{by} DID NOT END: press a {then}", "bad", "✗ ")]
 
 
-def below(status: Mapping[str, Any] | None, gathered: Gathered, last: Mapping[str, Any] | None) -> list[Line]:
-    """Services, sources and the last run."""
-    return [*services(status), Line(""), title("Sources"), *sources(gathered), *_last(last)]
+def below(
+    status: Mapping[str, Any] | None,
+    live: Mapping[str, Any] | None,
+    gathered: Gathered,
+    last: Mapping[str, Any] | None,
+) -> list[Line]:
+    """What lives, sources and the last run."""
+    at = f" (queue and certs as of {datetime.fromisoformat(live['read_at']):%H:%M:%S} UTC)" if live else ""
+    now = [title(f"Live{at}"), *services(status), *held(live)]
+    return [*now, Line(""), title("Sources"), *sources(gathered), *_last(last)]
 
 
 def services(status: Mapping[str, Any] | None) -> list[Line]:
     """What the services do now."""
     if status is None:
-        return [title("Services"), Line("asking…", "", "  … ")]
+        return [Line("services: asking…", "", "  … ")]
     lines = [_service(s) for s in status["services"]]
-    return [title("Services"), *(lines or [Line("this site controls no service", "warn", "  ! ")])]
+    none = [Line("this site controls no service", "warn", "  ! ")]
+    return [*(lines or none), *_holders(status), *_findings(status)]
+
+
+def _holders(status: Mapping[str, Any]) -> list[Line]:
+    """Who holds the site still, beside a run, which has its banner."""
+    return [
+        Line(f"{safe(held['what'])} of {safe(held['operator'])} on {safe(held['host'])} holds the site", "warn", "  ! ")
+        for held in status.get("locks", ())
+        if not held["what"].startswith("run ")
+    ]
+
+
+def _findings(status: Mapping[str, Any]) -> list[Line]:
+    """What is not right with this host before anything happens."""
+    found = (finding for finding in status.get("findings", ()) if finding["state"] != "ok")
+    return [stated(finding["state"], f"{finding['label']}: {finding['value']}") for finding in found]
+
+
+def held(live: Mapping[str, Any] | None) -> list[Line]:
+    """How much waits in the queue and how long the certificates last, as they were when they were read."""
+    if live is None:
+        return [Line(f"{part}: reading…", "", "  … ") for part in HELD]
+    return [stated(live[part]["state"], f"{part}: {live[part]['sentence']}") for part in HELD]
 
 
 def _service(service: Mapping[str, Any]) -> Line:
@@ -99,8 +132,15 @@ def sources(gathered: Gathered) -> list[Line]:
     lines: list[Line] = []
     for state in gathered.catalog.sources:
         lines += source_lines(state, len(gathered.parts[state.name].backups) if state.name in gathered.parts else 0)
-    lines += [Line(f"{safe(name)}: reading…", "", "  … ") for name in sorted(gathered.waiting - gathered.parts.keys())]
+    told = {state.name for state in gathered.catalog.sources}
+    lines += [
+        Line(f"{safe(name)}: reading…{_so_far(name, gathered)}", "", "  … ") for name in sorted(gathered.waiting - told)
+    ]
     return lines
+
+
+def _so_far(name: str, gathered: Gathered) -> str:
+    return f" {count(len(gathered.parts[name].backups), 'backup')} so far" if name in gathered.parts else ""
 
 
 def source_lines(state: SourceState, backups: int) -> Iterable[Line]:

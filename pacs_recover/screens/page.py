@@ -125,6 +125,10 @@ class Page(Screen[None], inherit_bindings=False):
         self.console.copy_to_clipboard(line)
         self.say(f"$ {line}")
 
+    def action_points(self) -> None:
+        """The points in time, where a screen has a key for them."""
+        self.console.show_points()
+
     def action_back(self) -> None:
         """To the screen before; a message is taken away first."""
         self.dismiss()
@@ -133,6 +137,8 @@ class Page(Screen[None], inherit_bindings=False):
         """There is no way back from the first screen, and little to do on it before the site has been read."""
         if not self.console.is_open and action not in EARLY:
             return False
+        if action == "points":
+            return self.console.has_points
         if action == "back":
             return len(self.app.screen_stack) > 1
         return True

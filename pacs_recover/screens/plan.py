@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -34,7 +34,8 @@ class PlanPage(Page):
         "its own does the steps. Before the name is typed nothing changes."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a", "arm", "arm: LIVE RESTORE", id="plan.arm", tooltip="Type the site's name to restore it")
+        Binding("a", "arm", "arm: LIVE RESTORE", id="plan.arm", tooltip="Type the site's name to restore it"),
+        Binding("m", "carry", "carry over", id="plan.carry", tooltip="Carry over what only the live queue has"),
     ]
 
     def __init__(self, backups: Sequence[Backup]) -> None:
@@ -44,6 +45,7 @@ class PlanPage(Page):
         self._clock: Timer | None = None
         self._began = time.monotonic()
         self._busy = False
+        self._carry_over = False
 
     def body(self) -> ComposeResult:
         """The plan, and the line to arm it with."""
@@ -53,8 +55,10 @@ class PlanPage(Page):
     def begin(self) -> None:
         """Read and judge, in the background."""
 
-        def make(_: Task) -> tuple[Any, ...]:
-            return self.session.plan(self.backups), self.session.pace()
+        carry_over, self.plan, self._began = self._carry_over, None, time.monotonic()
+
+        def make(_: Task) -> Plan:
+            return self.session.plan(self.backups, carry_over=carry_over)
 
         self._waiting()
         self._clock = self.set_interval(1.0, self._waiting)
@@ -73,10 +77,11 @@ class PlanPage(Page):
         if self._clock:
             self._clock.stop()
 
-    def _made(self, told: tuple[Plan, dict[str, float]]) -> None:
+    def _made(self, plan: Plan) -> None:
         self._stop_clock()
-        self.plan, pace = told
-        self.query_one("#plan", Reading).show(view.lines(self.plan, pace, self.session.read_only), top=True)
+        self.say("")
+        self.plan = plan
+        self.query_one("#plan", Reading).show(view.lines(plan, self.session.read_only), top=True)
         self.refresh_bindings()
 
     def _failed(self, error: RecoverError) -> None:
@@ -89,6 +94,8 @@ class PlanPage(Page):
         """Only a plan without a refusal can be armed, and never in a read-only console."""
         if action == "arm":
             return self.plan is not None and not self.plan.refusals and not self.session.read_only and not self._busy
+        if action == "carry":
+            return self.plan is not None and not self._busy and "queue" in self.plan.request.components
         return super().check_action(action, parameters)
 
     def mode(self) -> str:
@@ -99,7 +106,15 @@ class PlanPage(Page):
         """The same as a command."""
         if self.plan and not self.session.read_only:
             return ("restore", "--yes", "--plan", self.plan.plan_id)
-        return ("plan", *(word for backup in self.backups for word in ("--backup", backup.id)))
+        carrying = ("--carry-over",) if self._carry_over else ()
+        return ("plan", *(word for backup in self.backups for word in ("--backup", backup.id)), *carrying)
+
+    def action_carry(self) -> None:
+        """Plan again, the other way."""
+        self._carry_over = not self._carry_over
+        self.begin()
+        self.refresh_bindings()
+        self.say("planning again: " + ("what only the live queue has is kept" if self._carry_over else "as it was"))
 
     def action_arm(self) -> None:
         """Ask for the site's name."""

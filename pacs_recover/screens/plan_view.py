@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from pacs_recover.events import StepLine
+from pacs_recover.events import Choice, StepLine
 from pacs_recover.model import Backup
 from pacs_recover.plan import Plan
 from pacs_recover.screens.choosing import skew
-from pacs_recover.text import both_times, count, safe, seconds
+from pacs_recover.text import both_times, count, safe
 from pacs_recover.widgets.line import Line, stated, title
 
 RISKS = (
@@ -16,9 +16,11 @@ RISKS = (
     ("dead_lettered", "message", "past the time to live would become DEAD LETTERS"),
     ("lost_since", "message", "arrived since and would be LOST from the queue"),
 )
+CARRYING = ("m carries over what only the live queue has, after the stop", "m leaves that out again")
+"""What the key does, by whether messages are carried over now."""
 
 
-def lines(plan: Plan, pace: Mapping[str, float], read_only: bool) -> list[Line]:
+def lines(plan: Plan, read_only: bool) -> list[Line]:
     """The whole plan."""
     request = plan.request
     backups = tuple(choice.backup for choice in request.choices)
@@ -28,16 +30,18 @@ def lines(plan: Plan, pace: Mapping[str, float], read_only: bool) -> list[Line]:
             "title",
         ),
         *_may_it(plan, read_only),
-        *_time(plan.steps, pace, request.rto_seconds),
+        *_time(plan),
         Line(""),
         *_risk(plan),
         title("Recovery set"),
         *(Line(f"{safe(b.id)}  {both_times(b.taken_at)}", "", "  • ") for b in backups),
+        *_records(request.choices),
+        *(Line(choice.reached, "", "    ") for choice in request.choices if choice.reached),
         *(Line(line.text, line.look, f"  {line.start}") for line in skew(backups)),
         *(
             stated(fact.state, f"{fact.label}: {fact.value}")
             for fact in plan.findings
-            if _is_of_host(fact.value, backups)
+            if _is_of_host(fact.value, backups) and fact.label != "carry-over"
         ),
         *_warnings(plan),
         Line(""),
@@ -52,35 +56,25 @@ def lines(plan: Plan, pace: Mapping[str, float], read_only: bool) -> list[Line]:
     ]
 
 
+def _records(choices: Sequence[Choice]) -> list[Line]:
+    """What the bytes were held against, once for all of which it is true."""
+    of: dict[str, list[str]] = {}
+    for choice in choices:
+        of.setdefault(choice.manifest, []).append(choice.backup.component)
+    return [Line(f"{', '.join(names)}: {said}", "", "    ") for said, names in of.items()]
+
+
 def _may_it(plan: Plan, read_only: bool) -> list[Line]:
     if plan.refusals:
-        return [Line("It CANNOT be armed until what is marked ✗ below is put right", "bad", "✗ ")]
+        return [Line("It CANNOT be armed until what is marked BAD below is put right", "bad", "✗ ")]
     if read_only:
         return [Line("READ-ONLY: this console cannot arm it", "warn", "! ")]
-    return [Line("Every backup of it was read to its end and is good. a arms it", "good", "✓ ")]
+    return [Line("Every backup of it was read to its end and is good: press a to arm it", "good", "✓ ")]
 
 
-def _time(steps: Sequence[StepLine], pace: Mapping[str, float], rto: float) -> list[Line]:
-    whole, down = predicted(steps, pace), predicted_downtime(steps, pace)
-    if whole is None:
-        return [Line(f"RTO {seconds(rto)}; how long it takes here is unknown: no such run went well yet", "", "  ")]
-    late = whole > rto
-    text = f"about {seconds(whole)} by earlier runs, {seconds(down)} of it down; RTO {seconds(rto)}"
-    return [Line(f"{text}, which it would MISS" if late else text, "warn" if late else "", "  ")]
-
-
-def predicted(steps: Sequence[StepLine], pace: Mapping[str, float]) -> float | None:
-    """Seconds until the service answers, by how long each step took in earlier runs; None where one is unknown."""
-    before = [step for step in steps if step.phase not in ("soak", "after") and step.kind != "ask"]
-    return sum(pace[step.title] for step in before) if all(step.title in pace for step in before) else None
-
-
-def predicted_downtime(steps: Sequence[StepLine], pace: Mapping[str, float]) -> float | None:
-    """Of these, the seconds from the stop to the answer."""
-    phases = [step.phase for step in steps]
-    if "down" not in phases or "up" not in phases:
-        return None
-    return predicted(steps[phases.index("down") : phases.index("up") + 1], pace)
+def _time(plan: Plan) -> list[Line]:
+    fact = plan.expectation
+    return [Line(f"{fact.label}: {fact.value}", "warn" if fact.state == "warn" else "", "  ")]
 
 
 def _risk(plan: Plan) -> list[Line]:
@@ -95,8 +89,16 @@ def _risk(plan: Plan) -> list[Line]:
             found.append(Line(f"{count(number, noun)} {what}", "bad", "  ✗ "))
     if not found:
         found.append(Line("no message would be sent again, none would be lost", "ok", "  ✓ "))
+    if carried := plan.replay.get("carried"):
+        found.append(Line(f"{count(carried, 'message')} only in the live queue would be CARRIED OVER", "ok", "  ✓ "))
+    found += _carrying(plan)
     asked = [Line("the run asks you to accept this before it stops the service", "", "    ")] if _is_asked(plan) else []
     return [title("Replay risk: patients' messages"), *found, *asked, Line("")]
+
+
+def _carrying(plan: Plan) -> list[Line]:
+    tried = [stated(fact.state, fact.value) for fact in plan.findings if fact.label == "carry-over"]
+    return [*tried, Line(CARRYING[plan.request.carry_over], "", "    ")]
 
 
 def _is_asked(plan: Plan) -> bool:
@@ -105,7 +107,7 @@ def _is_asked(plan: Plan) -> bool:
 
 def _is_of_host(value: str, backups: Sequence[Backup]) -> bool:
     """Whether a finding is not one that the recovery set tells already."""
-    from pacs_recover.plan import set_findings
+    from pacs_recover.findings import set_findings
 
     return value not in {fact.value for fact in set_findings(backups)}
 

@@ -13,6 +13,7 @@ from pacs_recover.model import Backup
 from pacs_recover.screens import preview_view as view
 from pacs_recover.screens.page import Page
 from pacs_recover.screens.previewing import Previewing
+from pacs_recover.screens.thaw import ThawPage, may_thaw
 from pacs_recover.widgets.reading import Reading
 
 
@@ -27,6 +28,7 @@ class PreviewPage(Page):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("p", "plan", "plan", id="preview.plan", tooltip="Plan a restore of this backup"),
         Binding("space", "pick", "set", id="preview.pick", tooltip="Put this backup into the recovery set, or out"),
+        Binding("t", "thaw", "thaw", id="preview.thaw", tooltip="Have this archived backup made readable"),
     ]
 
     def __init__(self, backup: Backup) -> None:
@@ -71,6 +73,16 @@ class PreviewPage(Page):
     def words(self) -> tuple[str, ...]:
         """The same as a command."""
         return ("preview", self.backup.id)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what is archived can be thawed, and never in a read-only console."""
+        if action == "thaw":
+            return may_thaw(self.backup, self.session.read_only)
+        return super().check_action(action, parameters)
+
+    def action_thaw(self) -> None:
+        """What a thaw would take."""
+        self.console.push_screen(ThawPage(self.backup))
 
     def action_plan(self) -> None:
         """Choose with this backup."""

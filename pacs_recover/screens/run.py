@@ -13,7 +13,6 @@ from pacs_recover import report as reports
 from pacs_recover.errors import RecoverError
 from pacs_recover.events import AnyEvent, Planned, Progress
 from pacs_recover.front import Following
-from pacs_recover.plan import operator
 from pacs_recover.report import Report
 from pacs_recover.runs import planned
 from pacs_recover.screens import run_view as view
@@ -42,6 +41,7 @@ class RunPage(Page):
         Binding("enter", "report", "report", id="run.report", tooltip="The report as far as it has come"),
         Binding("A", "answer(True)", "ACCEPT", id="run.accept", tooltip="Accept what is asked: the run goes on"),
         Binding("D", "answer(False)", "DECLINE", id="run.decline", tooltip="Decline what is asked: nothing is changed"),
+        Binding("T", "take_over", "take over", id="run.take_over", tooltip="Answer in place of who started the run"),
         Binding("u", "take_up('resume')", "go on", id="run.resume", tooltip="Go on where the run was cut"),
         Binding("b", "take_up('rollback')", "roll back", id="run.rollback", tooltip="Undo what the run changed"),
         Binding("x", "close_run", "close", id="run.close", tooltip="End it: a person put the site right by hand"),
@@ -163,7 +163,8 @@ class RunPage(Page):
     def draw_question(self) -> None:
         """The open question, if there is one."""
         asked, box = self.following.question, self.query_one("#question", Reading)
-        lines = view.question(asked) if asked and not self._over else []
+        owner = "" if self.session.may_answer(self.following) else self.following.owner
+        lines = view.question(asked, owner) if asked and not self._over else []
         if self.query_one("#evidence").display == bool(lines):
             self.query_one("#evidence").display = not lines
         box.show_whole(lines, 8, self.size.width - 3, frame=1)
@@ -173,6 +174,10 @@ class RunPage(Page):
         self.follows = False
         self.refresh_bindings()
         self.draw_evidence()
+
+    @property
+    def _is_asked(self) -> bool:
+        return self.following.question is not None and not self._over
 
     @property
     def is_abandoned(self) -> bool:
@@ -194,7 +199,9 @@ class RunPage(Page):
         writes = not self.session.read_only
         match action:
             case "answer":
-                return writes and self.following.question is not None and not self._over
+                return writes and self._is_asked and self.session.may_answer(self.following)
+            case "take_over":
+                return writes and self._is_asked and not self.session.may_answer(self.following)
             case "take_up" if parameters == ("resume",):
                 return writes and self.is_abandoned and bool(self.report) and not self.report.going_back  # type: ignore[union-attr]
             case "take_up":
@@ -220,12 +227,12 @@ class RunPage(Page):
 
     def action_answer(self, yes: bool) -> None:
         """Answer the open question."""
-        try:
-            self.session.must_write("an answer")
-            self.following.answer(yes, operator())
-        except (RecoverError, OSError) as error:
-            return self.say(f"✗ {error}", "bad")
-        return self.say("accepted" if yes else "declined: the run ends with nothing changed")
+        said = "accepted" if yes else "declined: the run ends with nothing changed"
+        self.slow("answer", lambda _: self.session.answer(self.following, yes), lambda _: self.say(said))
+
+    def action_take_over(self) -> None:
+        """Take the questions over: explained first, then armed."""
+        self.console.show_undo(self.run, "take over")
 
     def action_follow(self) -> None:
         """Back to the step that runs."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pacs_recover.events import Asked, StepLine
 from pacs_recover.report import Report, headline
 from pacs_recover.report.contract import EffectReport, StepReport
-from pacs_recover.report.page import SYMBOLS
 from pacs_recover.text import both_times, count, safe, seconds
 from pacs_recover.widgets.line import LOOKS, Line, cells, title
+from pacs_recover.wrapping import SYMBOLS
 
 OVER = ("restored", "failed_untouched", "rolled_back", "interrupted", "closed")
 SOON = 0.8
@@ -37,7 +37,8 @@ def checklist(report: Report) -> list[Line]:
     rows = [_step(place, step, number) for place, step in enumerate(report.steps, start=1)]
     if not report.going_back:
         return rows
-    changes = [_change(effect) for effect in reversed(report.effects)]
+    now = undoing(report)
+    changes = [_change(effect, effect is now) for effect in reversed(report.effects)]
     return [*rows, title(" Rollback, newest change first:"), *(changes or [Line(" nothing had been changed", "ok")])]
 
 
@@ -50,9 +51,16 @@ def _step(place: int, step: StepReport, wide: int) -> Line:
     return Line(f" {text}" + (" (over its budget)" if over else ""), LOOKS.get(step.state, ""))
 
 
-def _change(effect: EffectReport) -> Line:
+def undoing(report: Report) -> EffectReport | None:
+    """The change that is being undone now."""
+    if report.outcome != "running" or not report.going_back:
+        return None
+    return next((effect for effect in reversed(report.effects) if effect.state == "made"), None)
+
+
+def _change(effect: EffectReport, now: bool) -> Line:
     words = {"made": ("·", "to undo", ""), "undone": ("↶", "undone", "ok"), "failed": ("✗", "NOT UNDONE", "bad")}
-    symbol, word, look = words[effect.state]
+    symbol, word, look = ("▸", "undoing", "key") if now else words[effect.state]
     evidence = f": {effect.evidence}" if effect.evidence and effect.state == "failed" else ""
     return Line(f"   {cells((f'{symbol} {word}', 12), (effect.title + evidence, 200))}", look)  # type: ignore[arg-type]
 
@@ -74,6 +82,8 @@ def current(report: Report) -> int:
 def clock(report: Report, pace: Mapping[str, float], steps: Sequence[StepLine]) -> Line:
     """Time against the RTO with the projected end: amber before it is missed, red when it is."""
     rto, so_far = report.rto_seconds, report.total_seconds
+    if report.outcome == "unfinished":
+        return Line(f"it was worked on for {seconds(so_far)}; RTO {_rto(rto)}")
     if report.outcome != "running":
         return Line(f"took {seconds(so_far)} in all; down for {seconds(report.downtime_seconds)}; RTO {_rto(rto)}")
     if report.recovery_seconds is not None:
@@ -101,7 +111,7 @@ def _projected(text: str, end: float, rto: float) -> Line:
 
 def _step_time(report: Report) -> str:
     running = [(place, step) for place, step in enumerate(report.steps, start=1) if step.state == "running"]
-    return f"; step {running[0][0]} of {len(report.steps)} {whole(running[0][1].seconds or 0)}" if running else ""
+    return f"; step {running[0][0]} of {len(report.steps)} for {whole(running[0][1].seconds or 0)}" if running else ""
 
 
 def projected(report: Report, pace: Mapping[str, float], steps: Sequence[StepLine]) -> float | None:
@@ -139,7 +149,10 @@ def evidence(report: Report, row: int) -> list[Line]:
     changes = list(reversed(report.effects))
     place = row - len(report.steps) - 1
     if 0 <= place < len(changes):
-        return [Line(changes[place].title, "title"), Line(changes[place].evidence or changes[place].state)]
+        change = changes[place]
+        if change is undoing(report):
+            return [Line(f"Being undone: {change.title}", "title"), *_why(report)]
+        return [Line(change.title, "title"), Line(change.evidence or change.state)]
     return _why(report)
 
 
@@ -151,8 +164,15 @@ def _why(report: Report) -> list[Line]:
     return [*lines, Line(f"next: {failed.hint}")] if failed.hint else lines
 
 
-def question(asked: Asked) -> list[Line]:
-    """The question and how it is answered."""
+def question(asked: Asked, owner: str = "") -> list[Line]:
+    """The question and how it is answered; with ``owner``, whose it is, who is somebody else."""
+    if owner:
+        how = f"{safe(owner)} started the run and answers by {both_times(asked.deadline)}. T takes the questions over"
+        return [
+            Line(f"QUESTION: {asked.title}", "bad", "? "),
+            Line(asked.evidence, "title", "  "),
+            Line(how, "", "  "),
+        ]
     return [
         Line(f"QUESTION: {asked.title}", "bad", "? "),
         Line(asked.evidence, "title", "  "),

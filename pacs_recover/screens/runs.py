@@ -13,7 +13,7 @@ from pacs_recover.text import seconds
 from pacs_recover.widgets.line import Line, Look, cells
 from pacs_recover.widgets.listing import Listing
 
-HEAD = " " + cells(("RUN", 20), ("OUTCOME", 19), ("TOOK", 8), ("PARTS", 19), ("BY", 12))
+HEAD = " " + cells(("RUN", 20), ("OUTCOME", 21), ("TOOK", 8), ("PARTS", 18), ("BY", 8))
 SYMBOLS: dict[str, tuple[str, Look]] = {
     "restored": ("✓", "ok"),
     "closed": ("✓", "ok"),
@@ -29,7 +29,7 @@ def row(run: dict[str, Any]) -> Line:
     outcome = f"{symbol} {run['outcome'].replace('_', ' ')}"
     took = seconds(run["total_seconds"]) if run.get("total_seconds") is not None else "-"
     parts = ",".join(run["components"]) or "-"
-    text = cells((run["run"], 20), (outcome, 19), (took, 8), (parts, 19), (run.get("operator", "-"), 40))
+    text = cells((run["run"], 20), (outcome, 21), (took, 8), (parts, 18), (run.get("operator", "-"), 40))
     return Line(text, look)
 
 

@@ -16,7 +16,12 @@ from pacs_recover.screens.page import Page
 from pacs_recover.widgets.line import Line
 from pacs_recover.widgets.reading import Reading
 
-HEADINGS = {"rollback": "Roll back", "resume": "Go on with a run", "close": "Close a run"}
+HEADINGS = {
+    "rollback": "Roll back",
+    "resume": "Go on with a run",
+    "close": "Close a run",
+    "take over": "Take over the questions",
+}
 EXPLAINED = {
     "resume": (
         "Goes on where the run was cut: what the cut step changed is undone first, the staged files' hashes are "
@@ -26,8 +31,17 @@ EXPLAINED = {
         "Ends the run without touching the site: for a site that a person put right by hand. What it set aside stays "
         "in the catalog (source aside). You write down what was done; that goes into the run's record.",
     ),
+    "take over": (
+        "The run goes on as it is. Its questions belong to the operator who started it; from now on only you answer "
+        "them, and the run's journal and the audit say so. Talk to them first, if you can.",
+    ),
 }
-ASKS = {"rollback": "ROLLBACK.", "resume": "GO ON with the LIVE RESTORE.", "close": "What did you do? Write it down:"}
+ASKS = {
+    "rollback": "ROLLBACK.",
+    "resume": "GO ON with the LIVE RESTORE.",
+    "close": "What did you do? Write it down:",
+    "take over": "TAKE OVER the questions.",
+}
 
 
 class UndoPage(Page):
@@ -61,8 +75,13 @@ class UndoPage(Page):
         self._ready = True
         head, *rest = lines
         shown = [Line(head, "title"), *(Line(text.strip(), "", "  ") for text in rest), Line("")]
-        self.query_one("#undo", Reading).show([*shown, Line("nothing happens before it is armed: a", "ok", "✓ ")])
+        self.query_one("#undo", Reading).show([*shown, self._how()])
         self.refresh_bindings()
+
+    def _how(self) -> Line:
+        if self.session.read_only:
+            return Line("READ-ONLY: this console cannot arm it", "warn", "! ")
+        return Line("nothing happens before it is armed: press a", "ok", "✓ ")
 
     def _failed(self, error: RecoverError) -> None:
         next_step = [Line(f"next: {error.hint}", "", "  ")] if error.hint else []
@@ -76,6 +95,8 @@ class UndoPage(Page):
 
     def words(self) -> tuple[str, ...]:
         """The same as a command."""
+        if self.purpose == "take over":
+            return ("attach", self.run.name, "--take-over")
         return (self.purpose, self.run.name, *(("--why", "WHAT YOU DID") if self.purpose == "close" else ()))
 
     def action_arm(self) -> None:
@@ -99,6 +120,8 @@ class UndoPage(Page):
         self.set_focus(self.query_one("#undo", Reading))
         if self.purpose == "close":
             self.slow("close", lambda _: self.session.close(self.run, typed), self._is_closed)
+        elif self.purpose == "take over":
+            self.slow("take over", lambda _: self.session.take_over(self.run, typed), self._started)
         else:
             self.slow("arm", lambda _: self.session.take_up(self.run, self.purpose, typed), self._started)
 

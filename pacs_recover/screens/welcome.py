@@ -55,7 +55,7 @@ class WelcomePage(Page):
     @property
     def may_demo(self) -> bool:
         """Whether a demo can be made here."""
-        return self.console.may_make_demo and isinstance(self.error, NoSite)
+        return self.console.make_demo is not None and isinstance(self.error, NoSite)
 
     def mode(self) -> str:
         """There is nothing to change."""
@@ -71,8 +71,10 @@ class WelcomePage(Page):
 
     def action_demo(self) -> None:
         """Make it and open it."""
+        make = self.console.make_demo
+        assert make is not None
         self.say("making a demo site: certificates, a queue, backups, a service…")
-        self.slow("demo", lambda _: self.console.make_demo(), self.console.open_demo)
+        self.slow("demo", lambda _: make(), self.console.open_demo)
 
     def action_init(self) -> None:
         """The file, to read; it is saved by the command line."""

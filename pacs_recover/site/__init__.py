@@ -2,11 +2,13 @@
 
 from pacs_recover.site.checking import Problem
 from pacs_recover.site.finding import Found, find, load, problems
-from pacs_recover.site.host import environment_facts
+from pacs_recover.site.host import environment_facts, key_facts
 from pacs_recover.site.model import (
+    AuditConfig,
     BucketConfig,
     CommandConfig,
     ContainerConfig,
+    DrillConfig,
     GitConfig,
     HealthConfig,
     LitestreamConfig,
@@ -27,9 +29,11 @@ from pacs_recover.site.writing import TEMPLATE, init_text, show, write_init
 
 __all__ = [
     "TEMPLATE",
+    "AuditConfig",
     "BucketConfig",
     "CommandConfig",
     "ContainerConfig",
+    "DrillConfig",
     "Found",
     "GitConfig",
     "HealthConfig",
@@ -48,6 +52,7 @@ __all__ = [
     "from_data",
     "from_json",
     "init_text",
+    "key_facts",
     "load",
     "problems",
     "show",

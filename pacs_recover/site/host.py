@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import grp
+import hmac
 import os
 import pwd
+import re
 import shlex
 import shutil
 import stat
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 
 from pacs_recover.model import Fact
 from pacs_recover.site.model import CommandConfig, ContainerConfig, GitConfig, Site
 from pacs_recover.text import safe
+
+DAY = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}\b")
+SEEN_WITHIN = 366
+"""Days after which somebody should look whether a copy is still there."""
 
 
 def environment_facts(site: Site) -> tuple[Fact, ...]:
@@ -68,6 +75,53 @@ def _key(path: Path) -> Fact:
         mode = stat.S_IMODE(found.st_mode)
         return Fact("key file", f"{safe(path)} is open to others ({mode:04o}): chmod 600 {_quoted(path)}", "warn")
     return Fact("key file", safe(path))
+
+
+def key_facts(site: Site, needed: bool) -> tuple[Fact, ...]:
+    """Whether the key outlives this host: a copy that only lies here is lost together with what it has to recover.
+
+    Nothing where there is no key, unless encrypted backups need one.
+    """
+    if not needed and not os.path.lexists(site.key_file):
+        return ()
+    said = site.key_copy
+    if not said:
+        alone = f"the only known copy of the key {safe(site.key_file)} is on this host"
+        return (Fact("key copy", f"{alone}: keep one elsewhere, and say where and since when: key_copy", "warn"),)
+    return (_second(site.key_file, Path(said)) if said.startswith("/") else _stated(said),)
+
+
+def _second(key: Path, copy: Path) -> Fact:
+    """A copy that can be looked at: the same password, on a filesystem of its own."""
+    try:
+        apart = key.stat().st_dev != copy.stat().st_dev
+        same = hmac.compare_digest(*(path.read_bytes()[:4096].partition(b"\n")[0] for path in (key, copy)))
+    except OSError as error:
+        return Fact("key copy", f"{safe(error.filename)}: {error.strerror}", "warn")
+    if not same:
+        return Fact("key copy", f"{safe(copy)} is not the key in {safe(key)}: copy it again", "warn")
+    if not apart:
+        return Fact("key copy", f"{safe(copy)} is on the key's own filesystem and is lost with it", "warn")
+    return Fact("key copy", f"{safe(copy)}, on another filesystem")
+
+
+def _stated(said: str) -> Fact:
+    """A copy that somebody says there is, and when it was last seen there."""
+    days = [date.fromisoformat(text) for text in DAY.findall(said) if _is_day(text)]
+    if not days:
+        return Fact("key copy", f"{safe(said)}: say when it was last seen there (YYYY-MM-DD)", "warn")
+    old = (date.today() - max(days)).days
+    if old > SEEN_WITHIN:
+        return Fact("key copy", f"{safe(said)}: {old} days ago; look again, then write the day", "warn")
+    return Fact("key copy", f"{safe(said)} (as the site file says)")
+
+
+def _is_day(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _sources(site: Site) -> Iterator[Fact]:

@@ -8,13 +8,14 @@ from typing import Any
 
 import yaml
 
+from pacs_recover.authority import Authority
 from pacs_recover.errors import UsageError
 from pacs_recover.formats.masking import MASK, is_secret, masked
 from pacs_recover.site import durations
 from pacs_recover.site.model import Site, to_data
 from pacs_recover.text import safe
 
-DURATIONS = ("soak", "start_timeout", "stop_timeout", "question_timeout", "timeout", "rto", "rpo")
+DURATIONS = ("soak", "start_timeout", "stop_timeout", "question_timeout", "timeout", "message_timeout", "rto", "rpo")
 TEMPLATE = """\
 # One PACS Bridge installation, as pacs-recover restores it. Every value below is the default:
 # keep what differs here, delete the rest. Check it with: pacs-recover --site THIS_FILE site check
@@ -59,8 +60,14 @@ start_timeout: 60s
 stop_timeout: 90s
 question_timeout: 30m                 # an open question counts as declined after this
 
-# The password of encrypted backups is this file's first line. Keep a copy elsewhere, too.
+# The password of encrypted backups is this file's first line. A host that is lost takes its key along: keep a copy
+# elsewhere, and say where and when it was last seen there, or name a copy on another filesystem.
 key_file: /root/.backup_key
+key_copy: null                        # for instance "sealed envelope in the pharmacy safe, seen 2026-11-26"
+
+# Where the record of who did what is vouched for, beside the system's log: a bucket, best one with Object Lock.
+audit:
+  anchor: null                        # for instance {bucket: hospital-audit, prefix: pacs/, region: eu-central-1}
 
 # The time zone of the times in backup names, such as Europe/Berlin; null is this host's. A source may have its own.
 timezone: null
@@ -84,6 +91,21 @@ objectives:
 # Where drills restore to.
 sandbox: /var/lib/pacs_recover/sandbox
 
+# How a drill runs the service there, without any network, and tries it.
+drill:
+  sandbox: auto                       # process, container, or root: files only, nothing is started
+  service: null                       # which service; null: the only one that is not Litestream
+  start: []                           # for instance [/opt/pacs_bridge/bin/pacs_bridge, --config, "{config}"]
+  environment: {}                     # beside the service's own
+  readable: []                        # directories that the program needs, beside the system's and its own
+  writable: []                        # directories that it writes, beside the live ones
+  image: null                         # of the container; null: that of the service's container
+  runtime: null
+  health: null                        # null: health.url; or a list of addresses
+  messages: []                        # files with one HL7 message each, sent beside the synthetic ones
+  message_timeout: 10s
+  queued: null                        # message types that must reach the queue; null: as outbound destinations take
+
 # Directories to stage in instead of the automatic choice; the first on the live path's own filesystem is used.
 staging: []
 """
@@ -94,8 +116,9 @@ def init_text() -> str:
     return TEMPLATE
 
 
-def write_init(path: Path) -> None:
-    """Write the commented site file, readable by its owner alone, where nothing is yet. Raises UsageError."""
+def write_init(path: Path, authority: Authority) -> None:
+    """Write the commented site file, readable by its owner alone, where nothing is yet. Raises UsageError, Refused."""
+    authority.must_allow("site init")
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "w", encoding="utf-8") as stream:

@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from msgspec import Struct
 
-from pacs_recover.model import Backup
+from pacs_recover.authority import Authority
+from pacs_recover.model import Backup, Fact
 from pacs_recover.site.model import GitConfig, LitestreamConfig, LocalConfig, S3Config, SourceConfig
 
 if TYPE_CHECKING:
     from pacs_recover.site import Site
+    from pacs_recover.sources.litestream import LitestreamSource
     from pacs_recover.sources.litestream_store import Store
+    from pacs_recover.sources.s3.archive import Thaw, Tier
+
+REPLICA = "litestream"
+"""The kind of a source whose backups are points in time: very many, of one database."""
 
 
 class Problem(Struct, frozen=True):
@@ -39,6 +45,11 @@ class Source(Protocol):
         """Which kind of place it is."""
         ...
 
+    @property
+    def proof(self) -> str:
+        """What a read to the end holds a backup's bytes against by itself; empty where a manifest can lie beside it."""
+        ...
+
     def listing(self, component: str | None = None) -> Iterator[Backup | Problem]:
         """Its backups (of one component) in no certain order, each as soon as it is known. SourceError."""
         ...
@@ -49,6 +60,34 @@ class Source(Protocol):
         Raises SourceError, here and by later reads.
         """
         ...
+
+
+class Archive(Protocol):
+    """What a source can be asked of single backups, where they may have to be thawed to be read."""
+
+    def facts(self, backup: Backup) -> tuple[Fact, ...]:
+        """What it says of this one backup. SourceError."""
+        ...
+
+    def state_of(self, backup: Backup) -> Thaw:
+        """Whether it can be read now. SourceError."""
+        ...
+
+    def thaw(self, backup: Backup, authority: Authority, tier: Tier, days: int) -> Thaw:
+        """Have it made readable for some days: the one request to a source that changes anything, and it costs.
+
+        Raises Refused, SourceError, UsageError.
+        """
+        ...
+
+
+def archive_of(source: Source) -> Archive | None:
+    """The archive behind a source, which itself only lists and opens; None where there is none."""
+    if source.kind != "s3":
+        return None
+    from pacs_recover.sources.s3 import S3Archive, S3Source
+
+    return S3Archive(source) if isinstance(source, S3Source) else None
 
 
 def sources_of(site: Site, journals: Iterable[Path]) -> tuple[Source, ...]:
@@ -76,9 +115,14 @@ def _source(config: SourceConfig, site: Site) -> Source:
 
             return GitSource(config.name, config.repository, config.branch, config.directory)
         case LitestreamConfig():
-            from pacs_recover.sources.litestream import LitestreamSource
+            return replica_of(config, site)
 
-            return LitestreamSource(config.name, _store(config), site.live.queue)
+
+def replica_of(config: LitestreamConfig, site: Site) -> LitestreamSource:
+    """The Litestream replica that a section of the site file describes."""
+    from pacs_recover.sources.litestream import LitestreamSource
+
+    return LitestreamSource(config.name, _store(config), site.live.queue)
 
 
 def _store(config: LitestreamConfig) -> Store:

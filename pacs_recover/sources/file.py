@@ -31,6 +31,7 @@ class FileSource:
 
     name = "file"
     kind = "file"
+    proof = ""
 
     def __init__(self, zone: tzinfo = UTC) -> None:
         self.zone = zone
@@ -72,6 +73,7 @@ def at(path: Path, component: str | None = None, zone: tzinfo = UTC) -> Backup:
         taken_at=taken_at,
         size=status.st_size,
         format=said.format,
+        recorded=names.recorded(str(path), os.path.lexists),
         findings=findings,
     )
 

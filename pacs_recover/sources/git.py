@@ -22,6 +22,7 @@ class GitSource:
     """The commits of one branch that changed one directory."""
 
     kind = "git"
+    proof = "Git's own hash of every object, from the commit on"
 
     def __init__(self, name: str, repository: str, branch: str | None = None, directory: str = "") -> None:
         self.name = name

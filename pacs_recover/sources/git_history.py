@@ -89,7 +89,16 @@ def identity(commit: Commit, source: str, oldest: bool) -> str:
 
 
 def _backup(id: str, source: str, key: str, taken_at: datetime, findings: tuple[Fact, ...]) -> Backup:
-    return Backup(id=id, component="config", source=source, key=key, taken_at=taken_at, format="tar", findings=findings)
+    return Backup(
+        id=id,
+        component="config",
+        source=source,
+        key=key,
+        taken_at=taken_at,
+        format="tar",
+        recorded=key.partition(":")[0],
+        findings=findings,
+    )
 
 
 def commits(repository: Repository, directory: str) -> Iterator[Commit]:

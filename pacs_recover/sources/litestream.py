@@ -5,26 +5,26 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, cast
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pacs_recover.errors import RecoverError, SourceError
 from pacs_recover.formats.lz4_frame import Foreign
 from pacs_recover.formats.streams import CHUNK
 from pacs_recover.model import Backup, Fact
-from pacs_recover.sources import Problem, Source, names
+from pacs_recover.sources import REPLICA, Problem, names
 from pacs_recover.sources import litestream_plan as planning
 from pacs_recover.sources.litestream_plan import Range, Replica, Segment
 from pacs_recover.sources.litestream_restore import Reached, from_chain, from_recipe, head_of
 from pacs_recover.sources.litestream_store import Store, Vanished
-from pacs_recover.text import count, safe
+from pacs_recover.text import count, precise, safe
 
 COMPONENT = "queue"
 TRIES = 3
@@ -37,10 +37,26 @@ KEPT = "transaction/"
 """Begins the key of a 0.5 point, whose files change while it stays; a 0.3 point's key is its last segment's."""
 
 
+class Position(Struct, frozen=True):
+    """How far a replica is."""
+
+    generations: tuple[str, ...]
+    """Of 0.3, all that there are."""
+    transaction: int
+    """Of 0.5, the last one."""
+
+    def __str__(self) -> str:
+        """As evidence."""
+        parts = [f"transaction {self.transaction:016x}"] if self.transaction else []
+        parts += [count(len(self.generations), "generation")] if self.generations else []
+        return " and ".join(parts) or "empty"
+
+
 class LitestreamSource:
     """The points of one replica, written by 0.3, by 0.5, or by one after the other."""
 
-    kind = "litestream"
+    kind = REPLICA
+    proof = "no recorded hash of the database; the checksum of every file of the replica"
 
     def __init__(self, name: str, store: Store, database: Path = Path("/var/lib/pacs_bridge/queue.db")) -> None:
         self.name = name
@@ -66,7 +82,7 @@ class LitestreamSource:
             yield Problem(safe(self.store.url), gap, AFTER)
 
     @contextmanager
-    def open(self, backup: Backup, scratch: Path) -> Iterator[BinaryIO]:
+    def open(self, backup: Backup, scratch: Path) -> Iterator[Restored]:
         """The database as it was at that point, restored into ``scratch`` first; a ``Restored`` with what was reached.
 
         Raises SourceError, BadBackup that names the damaged or missing file; here and by later reads.
@@ -79,9 +95,17 @@ class LitestreamSource:
             with open(fd, "r+b", closefd=True) as out:
                 reached = self._restore(backup, out.fileno())
             with Restored(Path(name), reached) as file:
-                yield cast(BinaryIO, file)
+                yield file
         finally:
             Path(name).unlink(missing_ok=True)
+
+    def _read(self) -> Replica:
+        """All of it, or SourceError."""
+        failed: list[SourceError] = []
+        replica = planning.read(self.store, failed)
+        if failed:
+            raise failed[0]
+        return replica
 
     def _restore(self, backup: Backup, out: int) -> Reached:
         for last in (False,) * (TRIES - 1) + (True,):
@@ -103,8 +127,9 @@ class LitestreamSource:
         replica = planning.read(self.store, failed)
         try:
             if key.startswith(KEPT):
-                chain = planning.chain(replica, int(key.removeprefix(KEPT), 16))
-                return from_chain(self.store, chain, out)
+                transaction = int(key.removeprefix(KEPT), 16)
+                found = from_chain(self.store, planning.chain(replica, transaction), out)
+                return replace(found, at=min(found.at, self._finest(replica, transaction, found.at)))
             return from_recipe(self.store, planning.recipe(replica, key), out)
         except Vanished:
             raise
@@ -112,6 +137,13 @@ class LitestreamSource:
             if failed and not isinstance(error, Foreign):  # what seems missing may lie where nothing could be read
                 raise failed[0] from error
             raise
+
+    def _finest(self, replica: Replica, transaction: int, otherwise: datetime) -> datetime:
+        """When a transaction was read from the log: a snapshot of it, or a merged file, may tell a later time."""
+        for one in planning.transactions(replica)[transaction]:
+            with suppress(Vanished):
+                return head_of(self.store, one).taken_at
+        return otherwise
 
     def _command(self, backup: Backup) -> str:
         """What restores a point by Litestream's own binary."""
@@ -121,7 +153,7 @@ class LitestreamSource:
         at = backup.taken_at + timedelta(milliseconds=1)
         return (
             "restore it with Litestream 0.3, whose configuration has the key (the newest point without -timestamp): "
-            f"litestream restore -config /etc/litestream.yml -o queue.db -timestamp {_stamp(at)} {self.database}"
+            f"litestream restore -config /etc/litestream.yml -o queue.db -timestamp {precise(at)} {self.database}"
         )
 
     def _transactions(self, replica: Replica, ids: names.Ids) -> Iterator[Backup | Problem]:
@@ -180,6 +212,7 @@ class LitestreamSource:
 AFTER = "points before it and from the next snapshot on can be restored: pacs-recover points"
 AGAIN = "try again, or stop Litestream first"
 DISORDER = Fact("time", "later than the next point's: one of the two headers may be damaged", "warn")
+QUIET = "nothing was written, or Litestream did not run"
 TIMES_LOST = Fact("time", "the files' times contradict their order: a copy of the replica lost them", "warn")
 
 
@@ -189,26 +222,49 @@ class Restored(io.BufferedReader):
     def __init__(self, path: Path, reached: Reached) -> None:
         """Open it. OSError."""
         super().__init__(io.FileIO(path, "rb"), CHUNK)
+        self.path = path
+        """Where it is until it is closed."""
         self.reached = reached
         """The point that it really is."""
 
 
-def points(sources: Iterable[Source]) -> Iterator[Backup | Problem]:
-    """The points of all replicas among these sources, each replica's newest first. SourceError."""
-    for source in sources:
-        if source.kind == LitestreamSource.kind:
-            yield from source.listing(COMPONENT)
+def missing_between(older: Backup, newer: Backup) -> tuple[str, bool]:
+    """Why a replica may have no point between two that follow each other, and whether that is sure to matter."""
+    ends = [int(one.key.removeprefix(KEPT), 16) if one.key.startswith(KEPT) else None for one in (older, newer)]
+    if None not in ends:
+        merged = ends[1] - ends[0] - 1  # type: ignore[operator]
+        return (f"{count(merged, 'transaction')} in it can no longer be had apart" if merged > 0 else QUIET), False
+    if ends != [None, None]:
+        return "another version of Litestream began", True
+    anew = older.key.split("/")[1] != newer.key.split("/")[1]
+    return ("Litestream began anew: what was written meanwhile came to it as one" if anew else QUIET), anew
 
 
-def points_json(found: Iterable[Backup | Problem]) -> dict[str, Any]:
-    """The JSON contract of ``points``: newest first, times to the millisecond."""
-    every = sorted((one for one in found if isinstance(one, Backup)), key=lambda one: one.taken_at, reverse=True)
-    return {"points": [{"at": _stamp(one.taken_at), "source": one.source, "id": one.id} for one in every]}
+def position(source: LitestreamSource) -> Position:
+    """How far the replica is. SourceError."""
+    replica = source._read()
+    last = max((one.last for one in replica.ranges), default=0)
+    return Position(tuple(replica.generations), last)
+
+
+def newest(source: LitestreamSource, noted: Position, since: datetime) -> tuple[Backup | None, Backup | None]:
+    """The newest point, if Litestream made it after ``since`` in a history of its own, and the last one before.
+
+    0.3 does so by a generation that was not there when the position was noted, and nothing of another is in it:
+    then there is none before. 0.5 goes on counting; its times are of the host's clock. SourceError, BadBackup.
+    """
+    replica, ids = source._read(), names.Ids()
+    segment = next(source._segments(replica, ids), None)
+    fresh = segment is not None and segment.key.split("/")[1] not in noted.generations
+    new: Backup | None = None
+    for point in source._transactions(replica, ids):
+        if isinstance(point, Problem):
+            raise SourceError(f"{point.place}: {point.reason}", point.hint)
+        if point.taken_at < since or int(point.key.removeprefix(KEPT), 16) <= noted.transaction:
+            return (new, point) if new or not fresh else (segment, None)
+        new = new or point
+    return (new, None) if new or not fresh else (segment, None)
 
 
 def _named(backup: Backup, ids: names.Ids, findings: tuple[Fact, ...]) -> Backup:
     return replace(backup, id=ids.unique(backup.id, backup.key), findings=findings)
-
-
-def _stamp(at: datetime) -> str:
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z"

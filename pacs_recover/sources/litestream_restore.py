@@ -12,10 +12,11 @@ from msgspec import Struct
 from pacs_recover.errors import BadBackup, SourceError
 from pacs_recover.formats import lz4_frame, sqlite
 from pacs_recover.formats.ltx import Header, Pages, header
+from pacs_recover.formats.streams import leave_room
 from pacs_recover.formats.wal import Log
 from pacs_recover.sources.litestream_plan import EARLIER, Range, Recipe, Segment
 from pacs_recover.sources.litestream_store import Entry, Store
-from pacs_recover.text import count, safe, size
+from pacs_recover.text import count, precise, safe, size
 
 LZ4_MOST = 255
 """Bytes that LZ4 can make of one."""
@@ -37,10 +38,8 @@ class Reached(Struct, frozen=True):
 
     def __str__(self) -> str:
         """As evidence."""
-        at = f"{self.at:%Y-%m-%dT%H:%M:%S}.{self.at.microsecond // 1000:03}Z"
-        return (
-            f"reached {self.point} of {at}, from {count(self.files, 'file')} ({size(self.read)}), all checksums right"
-        )
+        source = f"{count(self.files, 'file')} ({size(self.read)})"
+        return f"reached {self.point} of {precise(self.at)}, from {source}, all checksums right"
 
 
 def from_chain(store: Store, chain: tuple[Range, ...], out: int) -> Reached:
@@ -123,6 +122,7 @@ def _put_snapshot(store: Store, entry: Entry, out: int) -> int:
     with store.open(entry.key) as raw:
         for piece in lz4_frame.unpacked(raw, name):
             head = head or piece[: sqlite.HEADER]
+            leave_room(out)
             _write(out, piece, at)
             at += len(piece)
     page_size = int.from_bytes(head[16:18]) if head[16:18] != b"\x00\x01" else 65536

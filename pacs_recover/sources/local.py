@@ -11,6 +11,7 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import BinaryIO
 
+from pacs_recover.formats import manifest
 from pacs_recover.model import COMPONENTS, Backup
 from pacs_recover.sources import Problem, names
 from pacs_recover.sources.file import hint_for, opened
@@ -26,6 +27,7 @@ class LocalSource:
     """The backups below one directory, told by their names."""
 
     kind = "local"
+    proof = ""
 
     def __init__(self, name: str, path: Path, zone: tzinfo) -> None:
         self.name = name
@@ -87,6 +89,7 @@ class _Walk:
         except OSError as error:
             yield _problem(place.path, error)
         entries.sort(key=lambda entry: entry.name, reverse=True)
+        beside = {entry.name for entry in entries if entry.name.endswith(manifest.ENDS)}
         below = []
         for entry in entries:
             try:
@@ -95,7 +98,7 @@ class _Walk:
                 elif entry.is_dir(follow_symlinks=False):
                     below.append(entry.name)
                 else:
-                    yield from self._file(place, entry.name, entry)
+                    yield from self._file(place, entry, beside)
             except FileNotFoundError:
                 continue  # removed since the directory was read, as retention does
             except OSError as error:
@@ -113,12 +116,13 @@ class _Walk:
         for name in sorted(wanted, key=lambda name: (order.get(name, len(order)), name)):
             yield from self._directory(place.below(name))
 
-    def _file(self, place: _Place, name: str, entry: os.DirEntry[str]) -> Iterator[Backup | Problem]:
-        said = self._wanted(place, name)
+    def _file(self, place: _Place, entry: os.DirEntry[str], beside: set[str]) -> Iterator[Backup | Problem]:
+        said = self._wanted(place, entry.name)
         if said:
             status = entry.stat(follow_symlinks=False)
             self.seen.add((status.st_dev, status.st_ino))
-            yield from self._entry(place, name, said, status)
+            recorded = names.recorded(entry.name, beside.__contains__)
+            yield from self._entry(place, entry.name, said, status, recorded)
 
     def _link(self, place: _Place, name: str) -> Iterator[Backup | Problem]:
         """A link to a file or directory that is not listed yet; one more name for what is listed is none."""
@@ -132,7 +136,8 @@ class _Walk:
         if stat.S_ISDIR(status.st_mode):
             yield from self._below(place, [name])
         elif said and not self._is_seen(status):
-            yield from self._entry(place, name, said, status)
+            recorded = names.recorded(name, lambda name: os.path.lexists(os.path.join(place.path, name)))
+            yield from self._entry(place, name, said, status, recorded)
 
     def _is_seen(self, status: os.stat_result) -> bool:
         identity = status.st_dev, status.st_ino
@@ -144,7 +149,9 @@ class _Walk:
         said = names.read(name, place.home)
         return said if said and self.component in (None, said.component) else None
 
-    def _entry(self, place: _Place, name: str, said: names.Name, status: os.stat_result) -> Iterator[Backup | Problem]:
+    def _entry(
+        self, place: _Place, name: str, said: names.Name, status: os.stat_result, recorded: str
+    ) -> Iterator[Backup | Problem]:
         if not stat.S_ISREG(status.st_mode):
             return
         path, relative = os.path.join(place.path, name), os.path.join(*place.parts, name)
@@ -163,6 +170,7 @@ class _Walk:
             size=status.st_size,
             format=said.format,
             readable=os.access(path, os.R_OK, effective_ids=True),
+            recorded=recorded and os.path.join(place.path, recorded),
             findings=findings,
         )
 

@@ -77,7 +77,8 @@ class Target:
         """Make what is staged durable, on the live filesystem, and record its hash and inode. OSError, RecoverError."""
         digest, total = trees.digest(staged)
         room = self.room(component)
-        final = staged if room.private else Path(room.path) / "staged" / component / staged.name
+        inner = staged.relative_to(self.staging(component))
+        final = staged if room.private else Path(room.path) / "staged" / component / inner
         places.make_directories(final.parent)
         with places.private(final.parent) as home:
             if final != staged:

@@ -9,15 +9,43 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import socket
 import time
 from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from pacs_recover.errors import Refused
+from pacs_recover.errors import Busy, Refused
+from pacs_recover.model import UNDECODABLE
 from pacs_recover.target import places, rooms
+from pacs_recover.text import both_times, safe
+
+RUN = "run "
+"""What the holder of a lock is called begins so where it is a run."""
+
+
+class Holder(Struct, frozen=True, kw_only=True):
+    """Who holds the lock, for people; true only while the lock is held."""
+
+    what: str
+    """``run NAME``, or the command that the site is held still for."""
+    operator: str
+    host: str
+    pid: int
+    since: datetime
+
+    def __str__(self) -> str:
+        place = f"on {safe(self.host)} since {both_times(self.since)} (pid {self.pid})"
+        return f"{safe(self.what)} of {safe(self.operator)} {place}"
+
+
+def holder_now(what: str, operator: str) -> Holder:
+    """This process as a holder."""
+    return Holder(what=what, operator=operator, host=socket.gethostname(), pid=os.getpid(), since=datetime.now(UTC))
 
 
 class Mark(Struct, frozen=True, kw_only=True):
@@ -47,7 +75,7 @@ def read_mark(path: Path) -> Mark | None:
     """What a lock file says; None where it says nothing or cannot be read."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=Mark)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNDECODABLE):
         return None
 
 
@@ -58,12 +86,44 @@ def marks(reals: Iterable[Path], live_trees: Iterable[Path]) -> list[Mark]:
     return list({mark.run: mark for mark in found}.values())
 
 
+def holders(reals: Iterable[Path], live_trees: Iterable[Path]) -> list[Holder]:
+    """Who holds the locks of these live paths now, as far as we may look."""
+    trees = tuple(live_trees)
+    found = [holder for real in reals for file in files(real, trees) if (holder := _holder_now(file))]
+    return list({(holder.host, holder.pid): holder for holder in found}.values())
+
+
+def _holder_now(file: Path) -> Holder | None:
+    try:
+        with file.open("rb") as looking:
+            fcntl.flock(looking, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return read_holder(file) or Holder(what="somebody", operator="", host="", pid=0, since=datetime.now(UTC))
+    except OSError:
+        pass
+    return None
+
+
+def read_holder(file: Path) -> Holder | None:
+    """Who took this lock last; None where that is not known."""
+    try:
+        return msgspec.json.decode(_by(file).read_bytes(), type=Holder)
+    except (OSError, *UNDECODABLE):
+        return None
+
+
+def _by(file: Path) -> Path:
+    """Beside the lock: its own text is of the last changing run, whoever holds it now."""
+    return file.with_suffix(".holder")
+
+
 class SiteLock:
     """The right to change these live paths; held until closed or the process ends."""
 
-    def __init__(self, reals: Iterable[Path], live_trees: Iterable[Path]) -> None:
+    def __init__(self, reals: Iterable[Path], live_trees: Iterable[Path], holder: Holder | None = None) -> None:
         """Take it. Refused where another process holds any of it; OSError."""
         self._held: list[int] = []
+        self._holder = holder
         trees = tuple(live_trees)
         try:
             for real in sorted(set(reals)):
@@ -88,6 +148,22 @@ class SiteLock:
         for path in paths:
             if path == own or path.exists():
                 self._held.append(_flock(path))
+                self._tell(path)
+
+    def _tell(self, path: Path) -> None:
+        """For people; a full disk is not told of here."""
+        with suppress(OSError), places.directory(path.parent) as home:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            fd = os.open(_by(path).name, flags, 0o600, dir_fd=home)
+            try:
+                os.write(fd, msgspec.json.encode(self._holder) if self._holder else b"")
+            finally:
+                os.close(fd)
+
+    def outlive(self) -> None:
+        """Let the lock pass to what this process becomes by exec, and to its children: held until all have ended."""
+        for fd in self._held:
+            os.set_inheritable(fd, True)
 
     def mark(self, mark: Mark) -> None:
         """Write, durably, what the lock files say. OSError."""
@@ -119,7 +195,7 @@ class SiteLock:
 def _decode(text: bytes) -> Mark | None:
     try:
         return msgspec.json.decode(text, type=Mark)
-    except msgspec.DecodeError:
+    except UNDECODABLE:
         return None
 
 
@@ -137,7 +213,15 @@ def _flock(path: Path) -> int:
             return fd
         except BlockingIOError:
             time.sleep(0.05)
-    holder = _decode(os.pread(fd, 65536, 0))
+    said = _decode(os.pread(fd, 65536, 0))
     os.close(fd)
-    who = f" by run {holder.run} of {holder.operator} (pid {holder.pid})" if holder else ""
-    raise Refused(f"{path.stem.rsplit('-', 1)[0]} is being restored{who}", "follow it with: pacs-recover attach")
+    raise taken(path.stem.rsplit("-", 1)[0], read_holder(path), said)
+
+
+def taken(what: str, holder: Holder | None, said: Mark | None = None) -> Busy:
+    """The refusal that names who holds something; where no holder says so, the last run that it was taken for."""
+    if holder is None or holder.what.startswith(RUN):
+        run = f" by run {said.run} of {said.operator} (pid {said.pid})" if said else ""
+        who = f" by {holder}" if holder else run
+        return Busy(f"{what} is being restored{who}", "follow it with: pacs-recover attach")
+    return Busy(f"{what} is held still for {holder}", "wait until that has ended, then try again")

@@ -139,7 +139,9 @@ def from_args(args: dict[str, Any]) -> Inverse:
         inverse: Inverse = msgspec.convert(args, Inverse)
     except msgspec.ValidationError as error:
         verb = safe(args.get("verb"))
-        raise RecoverError(f"this version cannot undo {verb}: {error}", "use the version that made the run") from error
+        raise RecoverError(
+            f"this version cannot undo {verb}: {safe(error)}", "use the version that made the run"
+        ) from error
     return inverse
 
 

@@ -1,7 +1,4 @@
-"""One line of a screen as plain data: what views make and widgets draw.
-
-The report's modules are loaded when the first line is wrapped: the first screen is seen before that.
-"""
+"""One line of a screen as plain data: what views make and widgets draw."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pacs_recover.text import safe
+from pacs_recover.wrapping import SYMBOLS, clean, columns, pad, wrap
 
 Look = Literal["", "ok", "good", "warn", "bad", "title", "key"]
 """How a line looks, ``ok`` by its symbol alone; the state that a colour stands for is in the line's words too."""
@@ -40,15 +38,11 @@ class Line:
 
     def wrapped(self, width: int) -> list[str]:
         """In rows of at most ``width`` columns; a word that has no room at all is broken."""
-        from pacs_recover.report.wrapping import wrap
-
         rows = [safe(self.text, LONGEST)] if self.fixed else wrap(self.text, width, self.start)
         return [piece for row in rows for piece in _pieces(row, max(1, width))]
 
 
 def _pieces(row: str, width: int) -> list[str]:
-    from pacs_recover.report.wrapping import columns
-
     pieces, piece, used = [], "", 0
     for char in row:
         wide = columns(char)
@@ -61,8 +55,6 @@ def _pieces(row: str, width: int) -> list[str]:
 
 def symbol(state: str) -> str:
     """The symbol that a state has everywhere."""
-    from pacs_recover.report.page import SYMBOLS
-
     return SYMBOLS.get(state, "·")
 
 
@@ -78,16 +70,12 @@ def stated(state: str, text: str, indent: str = "  ") -> Line:
 
 def cells(*parts: tuple[object, int]) -> str:
     """Outside text in columns of these widths, cut to fit, one space apart; the last is not padded."""
-    from pacs_recover.report.wrapping import clean, pad
-
     texts = [fit(clean(str(text)), width) for text, width in parts]
     return " ".join(pad(text, width) for text, (_, width) in zip(texts, parts, strict=True)).rstrip()
 
 
 def fit(text: str, width: int) -> str:
     """The text, cut with an ellipsis where it is wider than ``width`` columns."""
-    from pacs_recover.report.wrapping import columns
-
     if columns(text) <= width:
         return text
     kept = ""

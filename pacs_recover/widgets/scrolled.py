@@ -34,6 +34,8 @@ class Scrolled(ScrollView, can_focus=True, inherit_bindings=False):
             self.set_reactive(Scrolled.virtual_size, size)
         else:
             self.virtual_size = size
+            if size.height == window.height:  # a bar that a smaller window brought stays otherwise
+                self.show_vertical_scrollbar = False
 
     def render_line(self, y: int) -> Strip:
         """The row at this place of the window."""

@@ -26,6 +26,7 @@ from pacs_recover import selection
 from pacs_recover.cli.context import Context
 from pacs_recover.state import JOURNAL
 from pacs_recover.target.lock import read_mark
+from tests import leaks
 from tests.runs.small_site import SmallSite
 
 INSTALLED = Path(sys.executable).parent / "pacs-recover"
@@ -94,6 +95,7 @@ class Shell:
             **options,
         )
         found = Done(done.returncode, done.stdout, done.stderr)
+        leaks.refuse(found.out + found.err, " ".join(words), self.small.demo.key_file)
         assert "Traceback" not in found.err, found.err
         assert code in (None, found.code), found
         return found
@@ -116,7 +118,7 @@ class Shell:
         made = plans.make(
             context.site, selection.select(context.catalog(), words, (backup,) if backup else ()), context.state
         )
-        plans.save(made, context.state)
+        plans.save(made, context.state, context.authority)
         return made.plan_id
 
     def restored(self, *words: str) -> str:
@@ -183,7 +185,8 @@ class Terminal:
         return bool(data) or not ready
 
     def close(self) -> None:
-        """The terminal goes away."""
+        """The terminal goes away; what it showed must be no secret."""
+        leaks.refuse(self.seen, "the terminal")
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -179,7 +180,7 @@ def test_both_ways_to_call_it_say_the_same_and_name_every_command() -> None:
     assert said(sys.executable, "-m", "pacs_recover", "--help") == text
     for name in (
         "demo", "site", "catalog", "preview", "diff", "extract", "plan", "restore", "runs", "attach", "resume",
-        "rollback", "close", "report", "status",
+        "rollback", "close", "report", "status", "thaw",
     ):  # fmt: skip
         assert f"\n  {name} " in text
 
@@ -207,7 +208,7 @@ def test_read_only_refuses_everything_that_changes_anything(small: SmallSite, wo
     own = Shell(small).argv(())[len(COMMAND) :]
     done = Shell(small, ("--read-only", *own))(*words, code=5)
     assert "--read-only" in done.err
-    assert not (small.root / "state").exists()
+    assert {path.name for path in (small.root / "state").iterdir()} == {"audit"}  # of the refusal itself
 
 
 def test_read_only_looks_and_plans_without_keeping_a_plan(small: SmallSite) -> None:
@@ -217,7 +218,7 @@ def test_read_only_looks_and_plans_without_keeping_a_plan(small: SmallSite) -> N
     shell("preview", small.demo.good["config"], code=0)
     shell("status", code=0)
     assert "arms nothing" in shell("plan", "queue", code=0).err
-    assert not (small.root / "state").exists()
+    assert {path.name for path in (small.root / "state").iterdir()} == {"audit"}  # of the refusal itself
 
 
 def test_progress_and_questions_go_to_stderr_and_data_to_stdout(shell: Shell) -> None:
@@ -269,3 +270,18 @@ def test_alone_without_a_terminal_it_names_the_commands_instead_of_the_console(s
     done = shell(code=5)
     assert "terminal" in done.err
     assert "restore" in done.err
+
+
+def test_what_is_written_is_private_whatever_the_umask(shell: Shell, small: SmallSite, tmp_path: Path) -> None:
+    plan = shell("plan", "full", "--json", code=0, umask=0).json["plan_id"]
+    run = shell("restore", "--yes", "--plan", plan, "--json", code=0, umask=0).lines[0]["run"]
+    shell("rollback", run, code=5, umask=0)
+    shell("extract", small.demo.good["certs"], str(tmp_path / "out"), code=0, umask=0)
+    shell("report", run, "--format", "html", code=0, umask=0)
+    shell("site", "init", str(tmp_path / "site.yaml"), code=0, umask=0)
+    ours = [*(small.root / "state").rglob("*"), *small.live.rglob(".pacs_recover/*"), tmp_path / "site.yaml"]
+    assert len(ours) > 10
+    for path in (*ours, tmp_path / "out"):
+        assert stat.S_IMODE(path.lstat().st_mode) & 0o077 == 0, path
+    umask = shell("lock", "exec", "--", "sh", "-c", "umask", code=0, umask=0o027).out
+    assert umask.strip() == "0027"

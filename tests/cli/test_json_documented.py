@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import datetime
 from pathlib import Path
@@ -9,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.cli.shell import Shell, risky, with_site
+from tests.cli.shell import Shell, risky, until, with_site
 from tests.runs.small_site import SmallSite
+from tests.sources.make_replica import VERSIONS, golden
 
 TEXT = (Path(__file__).parents[2] / "docs/cli-json.md").read_text()
 ROW = re.compile(r"^\| `(\w+)` \| (.+?) \| .*\|$")
@@ -90,11 +92,38 @@ def test_documents_that_look(shell: Shell, small: SmallSite) -> None:
     for backup in backups:
         check(shell("preview", backup, "--json").json, "Preview")
     check(shell("diff", small.demo.good["queue"], "--json").json, "Diff")
+    check(shell("catalog", "--sets", "--json").json, "Sets")
     check(shell("plan", "full", "--json").json, "Plan")
+    check(shell("plan", "full", "--carry-over", "--json").json, "Plan")
     check(shell("plan", "config", "--json").json, "Plan")
     check(shell("status", "--json").json, "Status")
     check(shell("site", "check", "--json").json, "Check")
     check(shell("preview", "nonsense", "--json").json, "Error")
+    check(shell("verify", small.demo.good["queue"], small.demo.corrupt, "--json", code=6).json, "Verification")
+    check(shell("audit", "show", "--json").json, "Audit")
+    check(shell("audit", "verify", "--json").json, "Verified")
+    (small.root / "state/audit/000000000000.jsonl").write_text("no record\n")
+    check(shell("audit", "verify", "--json", code=6).json, "Verified")
+
+
+def test_who_holds_the_site(shell: Shell, small: SmallSite) -> None:
+    (held,) = held_by(shell, small)
+    assert held["what"] == "sh"
+
+
+def held_by(shell: Shell, small: SmallSite) -> list[dict[str, Any]]:
+    """The holders while a command has the site."""
+    os.mkfifo(small.root / "fifo")
+    process = shell.start("lock", "exec", "--", "sh", "-c", f"touch {small.root}/has; read _ <{small.root}/fifo")
+    until((small.root / "has").exists)
+    found = shell("lock", "show", "--json").json
+    check(found, "Locks")
+    check(shell("status", "--json").json, "Status")
+    (small.root / "fifo").write_text("\n")
+    process.communicate(timeout=60)
+    (small.root / "fifo").unlink()
+    (small.root / "has").unlink()
+    return list(found["locks"])
 
 
 def test_documents_of_a_site_in_trouble(small: SmallSite, tmp_path: Path) -> None:
@@ -105,6 +134,28 @@ def test_documents_of_a_site_in_trouble(small: SmallSite, tmp_path: Path) -> Non
     check(shell("status", "--json").json, "Status")
     check(shell("site", "check", "--json").json, "Check")
     check(with_site(small, soak="soon")("site", "check", "--json").json, "Check")
+
+
+def test_documents_of_a_site_with_a_replica(small: SmallSite, tmp_path: Path) -> None:
+    roots = [golden(version, make_dir(tmp_path / version))[0] for version in VERSIONS]
+    for path in roots[0].glob("generations/*/snapshots/*"):
+        path.unlink()
+    sources = [{"kind": "litestream", "name": root.parent.name, "path": str(root)} for root in roots]
+    shell = with_site(small, sources=sources)
+    found = shell("points", "--json", code=0).json
+    check(found, "Points")
+    assert found["points"]
+    assert found["lost"]
+    check(shell("catalog", "--json").json, "Catalog")
+    made = shell("plan", "queue", "--at", found["points"][1]["at"], "--json", code=0).json
+    check(made, "Plan")
+    assert made["backups"][0]["id"] == found["points"][1]["id"]
+    assert found["points"][1]["at"] in made["backups"][0]["reached"]
+
+
+def make_dir(path: Path) -> Path:
+    path.mkdir()
+    return path
 
 
 def test_runs_their_lines_and_reports(shell: Shell, small: SmallSite) -> None:

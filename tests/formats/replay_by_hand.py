@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pacs_recover.formats.replay import AGES, Counts, Replay
 from tests.formats.queue_files import SYNTHETIC, queue
 
-FATES = ("resent", "dead_lettered", "lost_since")
+FATES = ("resent", "dead_lettered", "lost_since", "carried")
 
 
 class Message(NamedTuple):
@@ -55,7 +55,16 @@ def read(path: Path) -> list[Message]:
         return [Message(*row) for row in (*waiting, *dead)]
 
 
-def by_hand(backup: Iterable[Message], live: Iterable[Message], now: datetime, ttl: float) -> Replay:
+def completed(backup: Iterable[Message], live: Iterable[Message]) -> list[Message]:
+    """The backup with what only the live queue has."""
+    backup = list(backup)
+    known = {m.id for m in backup}
+    return [*backup, *(m for m in live if m.id not in known)]
+
+
+def by_hand(
+    backup: Iterable[Message], live: Iterable[Message], now: datetime, ttl: float, *, carry_over: bool = False
+) -> Replay:
     """What comparing these two by id gives, without a limit on how many names are told."""
     backup, live = list(backup), list(live)
     known = {m.id for m in backup}
@@ -66,7 +75,7 @@ def by_hand(backup: Iterable[Message], live: Iterable[Message], now: datetime, t
             found.append(("dead_lettered", m))
         elif waits(m) and m.id not in held:
             found.append(("resent", m))
-    found += [("lost_since", m) for m in live if m.id not in known]
+    found += [("carried" if carry_over else "lost_since", m) for m in live if m.id not in known]
     totals = Counter(fate for fate, _ in found)
     return Replay(
         **{fate: totals[fate] for fate in FATES},

@@ -13,23 +13,6 @@ from tests.formats.openssl_ca import Authority, key, look, one, openssl, put, sa
 pytestmark = pytest.mark.needs("openssl", reason="makes the certificates")
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("root") / "ca", end="20360101000000Z")
-
-
-@pytest.fixture(scope="module")
-def issuing(tmp_path_factory: pytest.TempPathFactory, root: Authority) -> Authority:
-    return Authority(tmp_path_factory.mktemp("issuing") / "ca", "/CN=Issuing", root, end="20310101000000Z")
-
-
-@pytest.fixture
-def certs(tmp_path: Path) -> Path:
-    directory = tmp_path / "certs"
-    directory.mkdir()
-    return directory
-
-
 def test_b10_an_expired_certificate_with_somebody_elses_key_is_bad_twice(root: Authority, certs: Path) -> None:
     root.server(certs, start="20240101000000Z", end="20250101000000Z")
     key(certs / "server.key")
@@ -89,7 +72,7 @@ def test_a_certificate_whose_key_is_not_in_the_backup_is_a_warning(root: Authori
     put(certs, "ca.crt", root.certificate)
     (certs / "server.key").unlink()
     assert look(certs).state == "warn"
-    assert "its private key is not in the backup" in said(certs)
+    assert "its private key is not beside it" in said(certs)
 
 
 @pytest.mark.parametrize("traditional", [False, True])

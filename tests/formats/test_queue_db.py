@@ -37,7 +37,7 @@ def test_the_preview_equals_what_sqlite3_counts(tmp_path: Path) -> None:
     for table in details["tables"]:
         assert [[str(table["rows"])]] == ask(path, f"SELECT count(*) FROM {table['name']}")
     states = {int(state): int(n) for state, n in ask(path, "SELECT state, count(*) FROM message_queue GROUP BY 1")}
-    names = {0: "pending", 1: "processing", 2: "retry_scheduled", 3: "delivered", 4: "dead_letter", 7: "state 7"}
+    names = {0: "pending", 1: "processing", 2: "retry_scheduled", 3: "delivered", 4: "dead_letter", 7: "unknown"}
     assert details["states"] == {names[state]: number for state, number in states.items()}
     destinations = ask(path, "SELECT destination, count(*) FROM message_queue GROUP BY 1 ORDER BY 2 DESC, 1")
     assert [[found["name"], str(found["rows"])] for found in details["destinations"]] == destinations

@@ -194,6 +194,9 @@ def test_every_number_equals_that_of_plain_sets(
         write(path, content)
     compare(old, new, NOW, ttl)
     assert replaying.compare(old, new, NOW, ttl) == by_hand(backup, live, NOW, ttl)
+    kept = replaying.compare(old, new, NOW, ttl, carry_over=True)
+    assert kept == by_hand(backup, live, NOW, ttl, carry_over=True)
+    assert (kept.lost_since, kept.unsent_lost) == (0, 0)
 
 
 def test_only_the_largest_are_named_and_the_rest_is_one_number(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacs_recover.errors import BadBackup
-from pacs_recover.formats.streams import CHUNK, Hashing, Peeking, Pieces, chunks, copy, exactly, finished
+from pacs_recover.errors import BadBackup, RecoverError
+from pacs_recover.formats.streams import CHUNK, Hashing, Peeking, Pieces, chunks, copy, exactly, finished, leave_room
 from tests.formats.samples import Dribble, unhurried
+from tests.runs.test_mounts import mounted
 
 data = st.binary(max_size=200)
 sizes = st.integers(min_value=1, max_value=50)
@@ -98,3 +100,15 @@ def test_work_is_run_to_its_end_for_its_result() -> None:
         return "evidence"
 
     assert finished(work()) == "evidence"
+
+
+@pytest.mark.needs("root", reason="only root can mount")
+@pytest.mark.needs("mount", "umount", reason="a small filesystem of its own")
+def test_unpacking_stops_before_the_filesystem_is_full(tmp_path: Path) -> None:
+    with mounted(tmp_path, "size=128m"):
+        with (tmp_path / "out").open("wb") as out:
+            work = (leave_room(out.fileno()) for _ in copy(io.BytesIO(bytes(256 << 20)), out))
+            with pytest.raises(RecoverError, match="fill the disk") as failure:
+                list(work)
+        assert "decompression bomb" in failure.value.hint
+        assert shutil.disk_usage(tmp_path).free > 1 << 20

@@ -21,23 +21,6 @@ from tests.formats.openssl_ca import NOW, Authority, key, look, one, openssl, pu
 pytestmark = pytest.mark.needs("openssl", reason="makes the certificates")
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("root") / "ca", end="20360101000000Z")
-
-
-@pytest.fixture(scope="module")
-def issuing(tmp_path_factory: pytest.TempPathFactory, root: Authority) -> Authority:
-    return Authority(tmp_path_factory.mktemp("issuing") / "ca", "/CN=Issuing", root, end="20310101000000Z")
-
-
-@pytest.fixture
-def certs(tmp_path: Path) -> Path:
-    directory = tmp_path / "certs"
-    directory.mkdir()
-    return directory
-
-
 @pytest.mark.parametrize("kind", ["rsa", "ec", "ed25519"])
 @pytest.mark.parametrize(
     "subject",

@@ -213,5 +213,6 @@ def test_the_summary_is_one_row_of_the_list_of_runs() -> None:
         "started_at": "2026-11-10T02:00:00Z",
         "total_seconds": 104.6,
         "operator": "anna",
+        "host": "pacs1",
     }
     assert report.summary(report.fold([]), "other")["run"] == "other"

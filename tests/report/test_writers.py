@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pacs_recover import report
 from pacs_recover.events import Ended, Failed
 from pacs_recover.journal import Damage
-from pacs_recover.report.wrapping import columns
+from pacs_recover.wrapping import columns
 from tests.report import story
 from tests.report.story import PUT, SOAK, START, Story
 

@@ -16,14 +16,17 @@ import yaml
 
 from pacs_recover import plan as plans
 from pacs_recover import worker
+from pacs_recover.catalog import find
 from pacs_recover.cli.context import Context
 from pacs_recover.demo.site_maker import DemoSite, build
 from pacs_recover.events import AnyEvent, Ended
 from pacs_recover.journal import read
+from pacs_recover.model import Backup
 from pacs_recover.plan import Plan
 from pacs_recover.selection import select
 from pacs_recover.site import Site
 from pacs_recover.state import JOURNAL, State
+from tests import leaks
 
 SERVICE = """
 root="$(dirname "$0")"
@@ -37,6 +40,7 @@ start)
 stop)
     [ -e "$root/refuse-stop" ] && exit 0
     echo stopped >>"$root/calls"
+    [ -x "$root/on-stop" ] && "$root/on-stop"
     rm -f "$root/running"
     exit 0 ;;
 status)
@@ -78,7 +82,14 @@ class SmallSite:
         return self.root / "control"
 
     def reset(self, *, running: bool = True) -> None:
-        """Live files, state and service as they were at first."""
+        """Live files, state and service as they were at first; what they hold until then must be no secret."""
+        try:
+            for place in (self.root / "state", self.live / "etc/.pacs_recover", self.live / "var/lib/.pacs_recover"):
+                leaks.refuse_in_files(place, self.demo.key_file)
+        finally:
+            self._renew(running)
+
+    def _renew(self, running: bool) -> None:
         for path in (self.live, self.root / "state", self.control):
             shutil.rmtree(path, ignore_errors=True)
         shutil.copytree(self.pristine, self.live, symlinks=True)
@@ -98,11 +109,15 @@ class SmallSite:
         path = self.control / "calls"
         return path.read_text().split() if path.exists() else []
 
-    def on_start(self, code: str) -> None:
+    def on_start(self, code: str, when: str = "on-start") -> None:
         """A shell script that the service runs when it starts."""
-        script = self.control / "on-start"
+        script = self.control / when
         script.write_text("#!/bin/sh\n" + code)
         script.chmod(0o755)
+
+    def on_stop(self, code: str) -> None:
+        """A shell script that the service runs when it stops."""
+        self.on_start(code, "on-stop")
 
     def context(self) -> Context:
         """As a command sees it."""
@@ -118,10 +133,15 @@ class SmallSite:
         """The loaded site."""
         return self.context().site
 
-    def plan(self, *ids: str, words: Sequence[str] = ()) -> Plan:
+    def plan(self, *ids: str, words: Sequence[str] = (), carry_over: bool = False) -> Plan:
         """A plan for these backups."""
         context = self.context()
-        return plans.make(context.site, select(context.catalog(), words, ids), context.state)
+        chosen = select(context.catalog(), words, ids)
+        return plans.make(context.site, chosen, context.state, carry_over=carry_over)
+
+    def find(self, text: str) -> Backup:
+        """A backup by its id."""
+        return find(self.context().catalog(), text)
 
     def full(self) -> Plan:
         """A plan for configuration, certificates and queue."""
@@ -132,6 +152,7 @@ class SmallSite:
         self.state.prepare()
         run = self.state.new_run()
         request = msgspec.structs.replace(plan.request, run=run.name, assume_yes=True)
+        (run / worker.REQUEST).touch(0o600)
         (run / worker.REQUEST).write_bytes(msgspec.json.encode(request))
         return run
 

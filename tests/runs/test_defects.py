@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import io
 import os
+import random
 import shutil
 import sqlite3
 import stat
@@ -12,14 +15,22 @@ import sys
 import tarfile
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from pacs_recover import worker
+from pacs_recover import looks, worker
+from pacs_recover import plan as plans
+from pacs_recover.audit import checking, log
+from pacs_recover.authority import Authority
 from pacs_recover.errors import BadBackup, RecoverError, Refused, SourceError
 from pacs_recover.events import Asked, Began, Effect, Passed
+from pacs_recover.formats import openssl_enc
+from pacs_recover.selection import select
+from pacs_recover.sources import file
+from pacs_recover.spawning import spawn
 from tests.runs.small_site import SmallSite, events_of, outcome, rows
 
 
@@ -169,6 +180,57 @@ def test_b1_b2_a_database_with_a_damaged_index_is_refused_by_the_full_check(smal
         small.plan(str(backup), words=["queue"])
 
 
+def unnoticed(small: SmallSite, backup: Path, flips: int, word: str) -> bytes:
+    """Flip single bits of a backup: with its recorded hash every one is refused; one that nothing else notices."""
+    stored, sums, seeded = backup.read_bytes(), backup.with_name(backup.name + ".sha256"), random.Random(backup.suffix)
+    recorded = hashlib.sha256(stored).hexdigest()
+    missed = []
+    for _ in range(flips):
+        damaged = bytearray(stored)
+        damaged[seeded.randrange(len(stored))] ^= 1 << seeded.randrange(8)
+        backup.write_bytes(damaged)
+        sums.write_text(f"{recorded}  {backup.name}\n")
+        (fact,) = looks.preview(small.site, file.at(backup), small.state).facts
+        assert fact.state == "bad"
+        assert recorded in fact.value
+        assert hashlib.sha256(damaged).hexdigest() in fact.value
+        sums.unlink()
+        if looks.preview(small.site, file.at(backup), small.state).state != "bad":
+            missed.append(bytes(damaged))
+    assert missed, "nothing is shown where every flip is found anyway"
+    backup.write_bytes(missed[0])
+    assert small.plan(str(backup), words=[word]).request.choices[0].manifest == "no recorded hash"
+    sums.write_text(f"{recorded}  {backup.name}\n")
+    return missed[0]
+
+
+def test_b3_flipped_bits_that_no_check_of_sqlite_sees_are_found_by_the_recorded_hash(
+    small: SmallSite, tmp_path: Path
+) -> None:
+    backup = tmp_path / "queue_20261110_020000.db"
+    shutil.copy(small.queue, backup)
+    damaged = unnoticed(small, backup, 60, "queue")
+    with closing(sqlite3.connect(f"{backup.as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    with pytest.raises(BadBackup, match=hashlib.sha256(damaged).hexdigest()):
+        small.plan(str(backup), words=["queue"])
+    assert small.calls() == []
+
+
+def test_b12_flipped_bits_that_decrypt_without_an_error_are_found_by_the_recorded_hash(
+    small: SmallSite, tmp_path: Path
+) -> None:
+    backup, plain = tmp_path / "config_20261110_020000.tar.enc", io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w") as tar:
+        tar.add(small.config / "config.yaml", "pacs_bridge/config.yaml")
+    plain.seek(0)
+    backup.write_bytes(openssl_enc.encrypting(plain, openssl_enc.password_from(small.site.key_file)).read())
+    damaged = unnoticed(small, backup, 60, "config")
+    with pytest.raises(BadBackup, match=hashlib.sha256(damaged).hexdigest()):
+        small.plan(str(backup), words=["config"])
+    assert small.calls() == []
+
+
 def test_b4_a_queue_backup_with_one_flipped_bit_is_refused(small: SmallSite) -> None:
     before = small.fingerprint()
     with pytest.raises(BadBackup):
@@ -237,7 +299,7 @@ def test_b14_a_service_that_starts_and_dies_is_rolled_back(small: SmallSite) -> 
 
 def test_c1_the_worker_ignores_a_hangup(small: SmallSite) -> None:
     run = small.arm(small.plan(good_queue(small)))
-    process = worker.spawn(run, "restore")
+    process = spawn(run, "restore", Authority())
     while not (run / "journal.jsonl").exists():
         time.sleep(0.01)
     while process.poll() is None:
@@ -333,11 +395,34 @@ def test_d2_an_archive_that_escapes_writes_nothing(small: SmallSite, tmp_path: P
     assert not any(path.name == "escaped" for path in small.root.rglob("*"))
 
 
+def test_d5_a_key_that_lies_only_on_the_host_to_be_recovered_is_a_finding_of_status_and_plan(
+    small: SmallSite, tmp_path: Path
+) -> None:
+    alone = msgspec.structs.replace(small.site, key_copy=None)
+    plan = plans.make(alone, select(small.context().catalog(), ("config",), ()), small.state)
+    assert any("only known copy of the key" in fact.value and fact.state == "warn" for fact in plan.findings)
+    told = looks.status(alone, small.context().catalog(), small.state)["findings"]
+    assert [(finding["label"], finding["state"]) for finding in told] == [("key copy", "warn")]
+    assert not any(fact.label == "key copy" for fact in small.plan(small.demo.good["config"]).findings)
+
+
+def test_d6_every_look_and_every_change_is_recorded_and_no_record_is_lost_unseen(small: SmallSite) -> None:
+    looks.preview(small.site, small.find(small.demo.good["certs"]), small.state)
+    plan = small.plan(good_queue(small))
+    assert worker.main(["restore", str(small.arm(plan))]) == 0
+    home = small.state.audit.home
+    whats = [record.what for record in checking.records(home)]
+    assert whats == ["preview"] * 2 + ["plan"] * 2 + ["run", "question", "answer", "run"]
+    assert checking.verify(home, ()).findings == ()
+    (segment,) = log.segments(home)
+    lines = segment.read_bytes().splitlines(keepends=True)
+    segment.write_bytes(b"".join(lines[:1] + lines[2:]))
+    assert [finding.kind for finding in checking.verify(home, ()).findings] == ["removed"]
+
+
 def test_a_question_that_the_plan_did_not_print_counts_as_declined(small: SmallSite) -> None:
     plan = small.plan(good_queue(small))
     assert plan.request.questions
-    import msgspec
-
     run = small.arm(plan)
     request = msgspec.json.decode((run / worker.REQUEST).read_bytes())
     request["assume_yes"] = False
@@ -371,8 +456,6 @@ def test_rows_acknowledged_before_the_soak_failed_are_kept_and_named(small: Smal
 
 
 def test_a_stale_plan_is_refused_by_what_changed(small: SmallSite) -> None:
-    from pacs_recover import plan as plans
-
     plan = small.plan(good_queue(small))
     plans.refuse_stale(plan, plans.inputs_now(plan, small.site, small.state))
     add_row(small.queue, "one-more")
@@ -383,10 +466,8 @@ def test_a_stale_plan_is_refused_by_what_changed(small: SmallSite) -> None:
 
 
 def test_a_plan_arms_one_run(small: SmallSite) -> None:
-    from pacs_recover import plan as plans
-
     plan = small.plan(good_queue(small))
-    plans.save(plan, small.state)
+    plans.save(plan, small.state, Authority())
     plans.use_up(plan, small.state, small.state.new_run())
     with pytest.raises(RecoverError):
         plans.load(plan.plan_id, small.state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -41,8 +41,11 @@ class Killing:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def in_child(work: Callable[[], int], kill_at: int) -> int:
-    """Run in a forked process that is killed at its nth journal write or rename; 0–255, or -9."""
+def in_child(work: Callable[[], int], kill_at: int, also: Sequence[tuple[object, str]] = ()) -> int:
+    """Run in a forked process that is killed at its nth journal write or rename; 0–255, or -9.
+
+    ``also`` names more functions, by their home, around which it may be killed.
+    """
     child = os.fork()
     if child == 0:
         code = 99
@@ -50,6 +53,8 @@ def in_child(work: Callable[[], int], kill_at: int) -> int:
             killing = Killing(kill_at)
             Journal._append = killing(Journal._append)  # type: ignore[method-assign]
             places.rename_free = killing(places.rename_free)  # type: ignore[assignment]
+            for home, name in also:
+                setattr(home, name, killing(getattr(home, name)))
             code = work()
         finally:
             os._exit(code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,8 +17,12 @@ from pacs_recover import checklist, worker
 from pacs_recover.components import Job
 from pacs_recover.events import Effect, Ended
 from pacs_recover.journal import Journal
+from tests.formats.replay_by_hand import completed, read
 from tests.runs.owned_site import USER, OwnedSite, owned_site
 from tests.runs.small_site import SmallSite, events_of, outcome
+from tests.runs.test_carry_over import KILLED_AT
+from tests.runs.test_killed import in_child
+from tests.runs.test_replay_risk import BACKUP, LIVE, backup_of, make_live
 
 pytestmark = [
     pytest.mark.needs("root", reason="only root can mount"),
@@ -81,6 +86,33 @@ def test_a_queue_on_a_filesystem_of_its_own_is_restored_and_rolled_back() -> Non
         assert worker.take_up(run, "rollback", "test", lambda: False) == 1
         now = {name: what for name, what in site.fingerprint().items() if ".pacs_recover" not in name}
         assert now == before
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_queue_on_a_filesystem_of_its_own_is_carried_over_and_a_cut_run_ends(tmp_path: Path) -> None:
+    with owned_site() as site, mounted(site.queue.parent):
+        backup = backup_of(tmp_path, BACKUP)
+        make_live(site, LIVE)
+        give(site)
+        plan, before, old = site.plan(backup, carry_over=True), site.queue.read_bytes(), site.queue.stat()
+        for at in range(60, LIMIT):
+            run = site.arm(plan)
+            code = in_child(lambda run=run: worker.restore(run, lambda: False), at, KILLED_AT)  # type: ignore[misc]
+            if code == 0:
+                break
+            assert code == -9, at
+            if not any(isinstance(event, Ended) for event in events_of(run)):
+                way = ("rollback", "resume")[at // 2 % 2]
+                assert worker.take_up(run, way, "test", lambda: False) in ((0,) if way == "resume" else (1, 130)), at
+            if outcome(run).outcome == "restored":
+                assert Counter(read(site.queue)) == Counter(completed(BACKUP, LIVE)), at
+                assert worker.take_up(run, "rollback", "test", lambda: False) == 1
+            assert (site.queue.read_bytes(), site.queue.stat().st_ino) == (before, old.st_ino), at
+            assert site.running(), at
+        assert Counter(read(site.queue)) == Counter(completed(BACKUP, LIVE))
+        assert (site.queue.stat().st_uid, site.queue.stat().st_mode & 0o777) == (USER, 0o600)
+        assert list(site.queue.parent.rglob("staged")) == []
 
 
 def refused_untouched(site: SmallSite, *ids: str) -> Ended:

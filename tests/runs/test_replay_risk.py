@@ -89,8 +89,8 @@ def test_a_plan_foresees_just_what_plain_sets_give(small: SmallSite, tmp_path: P
     assert (expected.resent, expected.dead_lettered, expected.lost_since) == (3, 1, 3)
     told = json.loads(msgspec.json.encode(looks.plan_json(plan)))["replay_risk"]
     assert told["by_destination"] == {
-        "RIS": {"resent": 1, "dead_lettered": 1, "lost_since": 2},
-        "EMR": {"resent": 2, "dead_lettered": 0, "lost_since": 1},
+        "RIS": {"resent": 1, "dead_lettered": 1, "lost_since": 2, "carried": 0},
+        "EMR": {"resent": 2, "dead_lettered": 0, "lost_since": 1, "carried": 0},
     }
     (question,) = plan.request.questions
     assert question.title == "The replay risk is accepted"
@@ -186,7 +186,7 @@ def test_a_restore_from_what_was_set_aside_is_counted_too(small: SmallSite, tmp_
     assert sentence(run).startswith(by_hand(LIVE, BACKUP, stopped_at(run), TTL).sentence(final=True))
 
 
-def boom(*_: object) -> Replay:
+def boom(*_: object, **__: object) -> Replay:
     """A fault that nobody thought of."""
     raise ZeroDivisionError("a value that must not be told")
 

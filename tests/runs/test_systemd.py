@@ -20,6 +20,7 @@ import yaml
 
 from pacs_recover.demo.site_maker import DemoSite, build
 from tests.real_systemd import RealSystemd, needs_systemd, real_systemd
+from tests.sources.s3_server import Bucket, credentials
 
 __all__ = ["real_systemd"]
 
@@ -150,3 +151,20 @@ def test_variables_of_the_unit_expand_the_configuration(host: Host) -> None:
     assert seen["state"] == "ok"
     assert seen["variables"]["unknown"] == []
     assert seen["variables"]["needed"]
+
+
+def test_a_worker_in_its_own_scope_has_the_operators_credentials(host: Host) -> None:
+    with credentials():
+        bucket = Bucket()
+        site = yaml.safe_load(host.demo.site_file.read_text())
+        taken = host.demo.good["certs"].partition("/")[2].partition("@")[0]
+        (path,) = (Path(site["sources"][0]["path"]) / "certs").glob(f"*{taken}*")
+        bucket.put(f"certs/{path.name}", path.read_bytes())
+        own = {"kind": "s3", "name": "s3", "bucket": bucket.name, "endpoint": bucket.proxy.url, "addressing": "path"}
+        host.demo.site_file.write_text(yaml.safe_dump({**site, "sources": [own]}))
+        made = host.recover("plan", "certs", "--json")
+        assert made.returncode == 0, made.stdout
+        done = host.recover("restore", "--yes", "--plan", str(json.loads(made.stdout)["plan_id"]))
+        bucket.close()
+    assert done.returncode == 0, done.stderr
+    assert host.report()["backups"][0]["source"] == "s3"

@@ -8,10 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pacs_recover import pace
 from pacs_recover import report as reports
+from pacs_recover.audit import Claimed, Record, Who
+from pacs_recover.audit.checking import Verified
+from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog, SourceState
 from pacs_recover.components import Comparison
-from pacs_recover.errors import BadBackup, RecoverError
+from pacs_recover.errors import BadBackup, Interrupted, RecoverError, SourceError
 from pacs_recover.events import Answered, AnyEvent, Asked, Choice, Ended, Question, Request, StepLine
 from pacs_recover.front import Following
 from pacs_recover.model import Amount, Backup, Fact, Preview
@@ -19,7 +23,9 @@ from pacs_recover.plan import Plan
 from pacs_recover.report import Report
 from pacs_recover.session import OpenRun, Session, must_be_name
 from pacs_recover.site import Site
+from pacs_recover.sources.s3.archive import Thaw
 from pacs_recover.state import State
+from pacs_recover.thawing import Offer, Tier
 from tests.report.story import STEPS
 
 NOW = datetime(2026, 11, 23, 3, 4, 5, tzinfo=UTC)
@@ -52,6 +58,40 @@ BACKUPS = (
     backup("queue", 30, "tar", 2_700_000, source="aside"),
     backup("logs", 47, "gz", 451),
 )
+COLD = Fact("archived", "GLACIER: can be read after a thaw, 3 to 5 hours (Standard)", "warn")
+KEPT = "2026-11-22T08:00:00Z; the bucket still keeps this version"
+BUCKET = (
+    backup("queue", 3, "db.gz", source="s3", storage_class="STANDARD"),
+    backup("queue", 4, "db.gz", source="s3", storage_class="GLACIER", readable=False, findings=(COLD,)),
+    backup(
+        "queue",
+        5,
+        "db.gz",
+        source="s3",
+        storage_class="GLACIER",
+        readable=False,
+        findings=(Fact("thawing", "soon", "warn"),),
+    ),
+    backup("config", 28, "tar.gz", source="s3", current=False, findings=(Fact("deleted", KEPT, "warn"),)),
+    backup("config", 29, "tar.gz", source="s3", current=False, findings=(Fact("overwritten", KEPT, "warn"),)),
+    backup("config", 30, "tar", source="git", findings=(Fact("author", "Op Erator"), Fact("subject", "Other port"))),
+)
+
+
+def point(transaction: int, seconds: float, **fields: Any) -> Backup:
+    """A point in time of so many seconds ago."""
+    taken = NOW - timedelta(seconds=seconds)
+    label = f"queue/{taken:%Y%m%d_%H%M%S}.{taken.microsecond // 1000:03}@replica"
+    more = {"size": 2_736_128, "format": "db", **fields}
+    key = f"transaction/{transaction:016x}"
+    return Backup(id=label, component="queue", source="replica", key=key, taken_at=taken, **more)
+
+
+POINTS = (
+    *(point(3000 - n, 0.5 + 1.007 * n) for n in range(8)),
+    point(2700, 3500, findings=(Fact("time", "later than the next point's", "warn"),)),
+    *(point(2700 - n, 3500 + 30.011 * n) for n in range(1, 30)),
+)
 SEEN = Preview(
     (
         Fact("read to its end", "2,736,128 bytes unpacked, SHA-256 19019ec8a48ea20b"),
@@ -72,6 +112,15 @@ KEYS = Preview(
         Fact("client.crt", "12 days left", "warn"),
     )
 )
+HELD = {
+    "read_at": "2026-11-23T03:04:05Z",
+    "queue": {
+        "state": "ok",
+        "sentence": "1,810 waiting (1,796 pending, 2 processing, 12 retry_scheduled), the oldest for 3 hours; "
+        "50 dead letters",
+    },
+    "certs": {"state": "ok", "sentence": "server.crt valid until 2027-02-08 (77 days left)"},
+}
 PLAN_STEPS = (
     StepLine(title="The host can take the restored files", kind="check"),
     StepLine(title="Unpack the queue backup and check its hash"),
@@ -87,9 +136,11 @@ PLAN_STEPS = (
 PACE = {step.title: 2.0 for step in (*PLAN_STEPS, *STEPS)}
 
 
-def plan(backups: Sequence[Backup], *findings: Fact) -> Plan:
+def plan(backups: Sequence[Backup], *findings: Fact, carry_over: bool = False) -> Plan:
     """What restoring them would do."""
     question = Question("The replay risk is accepted", "84 messages would be sent again; 88 would be lost")
+    replay = {"resent": 84, "dead_lettered": 0, "lost_since": 0 if carry_over else 88, "carried": 88 * carry_over}
+    tried = Fact("carry-over", "86 messages and 2 dead letters only in the old queue; adds about 0.3 s of downtime")
     request = Request(
         run="",
         plan_id="4f2a77b1",
@@ -101,6 +152,7 @@ def plan(backups: Sequence[Backup], *findings: Fact) -> Plan:
         rto_seconds=900.0,
         operator="anna",
         host="pacs1",
+        carry_over=carry_over,
     )
     return Plan(
         plan_id="4f2a77b1",
@@ -108,10 +160,40 @@ def plan(backups: Sequence[Backup], *findings: Fact) -> Plan:
         request=request,
         steps=PLAN_STEPS,
         changes=("queue: 84 messages would be sent again; 88 messages that arrived since would be lost",),
-        replay={"resent": 84, "dead_lettered": 0, "lost_since": 88},
+        replay=replay,
         previews={"queue": SEEN},
-        findings=findings,
+        findings=(*findings, *((tried,) if carry_over else ())),
+        predicted_seconds=pace.predicted(PLAN_STEPS, PACE),
+        predicted_downtime_seconds=pace.predicted_downtime(PLAN_STEPS, PACE),
     )
+
+
+ANNA = Who(0, "root", Claimed("anna", 1000, "anna (1000)", "10.0.0.9 4711"))
+RECORDS = tuple(
+    Record(
+        n=n,
+        at=NOW - (6 - n) * HOUR / 4,
+        previous="ab" * 32,
+        what=what,  # type: ignore[arg-type]
+        object=object,
+        outcome=outcome,
+        site="radiology",
+        host="pacs1",
+        pid=4711,
+        who=ANNA,
+        ticket="INC-42" if what == "plan" else "",
+    )
+    for n, (what, object, outcome) in enumerate(
+        (
+            ("preview", BACKUPS[0].id, "began"),
+            ("preview", BACKUPS[0].id, "ok"),
+            ("plan", BACKUPS[0].id, "plan 4f2a77b1"),
+            ("run", f"{RUN.name} {BACKUPS[0].id}", "began"),
+            ("refusal", "restore", "run 20261123-020000-beef of anna is going on"),
+            ("take-over", RUN.name, "by berta, from anna"),
+        )
+    )
+)
 
 
 class Told(Following):
@@ -120,6 +202,7 @@ class Told(Following):
     def __init__(self, events: Sequence[AnyEvent], *, gone: bool = False) -> None:
         self.run, self.process, self.skip = RUN, None, 0
         self.question, self.ended = None, None
+        self.site, self.owner = "radiology", ""
         self.waiting, self.gone = list(events), gone
         self.answers: list[bool] = []
 
@@ -137,8 +220,9 @@ class Told(Following):
         """As the test says."""
         return self.gone or self.ended is not None
 
-    def answer(self, yes: bool, by: str) -> None:
+    def answer(self, yes: bool, by: str, authority: Authority) -> None:
         """Remember it."""
+        authority.must_allow("an answer")
         self.answers.append(yes)
 
     def last_words(self) -> str:
@@ -165,15 +249,21 @@ class Acted(Session):
             Place("aside", "aside", [b for b in BACKUPS if b.source == "aside"]),
         ]
         self.broken: dict[str, str] = {}
+        self.compared: list[str] = []
+        self.slow_compare: threading.Event | None = None
         self.previews: list[str] = []
         self.stopped: list[str] = []
         self.slow_preview: threading.Event | None = None
         self.findings: tuple[Fact, ...] = ()
         self.bad_plan: RecoverError | None = None
+        self.held = dict(HELD)
+        self.slow_live: threading.Event | None = None
         self.armed: list[str] = []
+        self.verified = Verified(records=6, findings=(), anchors=(), proven_to=5)
         self.story: Told | None = None
         self.told: Report | None = None
         self.past: list[dict[str, Any]] = []
+        self.thawed: list[str] = []
 
     @property
     def host(self) -> str:
@@ -188,7 +278,7 @@ class Acted(Session):
         """The places."""
         return tuple(self.places)
 
-    def read(self, source: Any) -> Catalog:
+    def read(self, source: Any, partly: Any = None) -> Catalog:
         """What one holds."""
         if source.hangs:
             source.hangs.wait(20)
@@ -201,6 +291,12 @@ class Acted(Session):
         services = [{"name": "pacs_bridge", "activity": "active", "detail": "active/running, pid 4711", "state": "ok"}]
         rows = [self._fresh(found, name, rpo) for name, rpo in (("config", 86400), ("certs", 604800), ("queue", 3600))]
         return {"components": [*rows, self._fresh(found, "logs", 86400)], "services": services}
+
+    def live(self) -> dict[str, Any]:
+        """The fixed one; not before the test lets it go."""
+        if self.slow_live:
+            self.slow_live.wait(20)
+        return self.held
 
     def _fresh(self, found: Catalog, name: str, rpo: float) -> dict[str, Any]:
         newest = next((b for b in found.backups if b.component == name and b.source == "local"), None)
@@ -226,19 +322,43 @@ class Acted(Session):
             if stopping():
                 self.stopped.append(backup.id)
                 raise RecoverError("stopped")
+        if not backup.readable:
+            raise SourceError("it is archived and not thawed", f"pacs-recover thaw {backup.id}")
         if backup == BACKUPS[1]:
             return Preview((Fact("damaged", "The gzip layer is damaged: incorrect checksum", "bad"),))
         return KEYS if backup.component == "certs" else SEEN
 
-    def compare(self, backup: Backup) -> Comparison:
-        """Some changes."""
+    def compare(self, backup: Backup, stopping: Callable[[], bool] = lambda: False) -> Comparison:
+        """Some changes; of a point in time what it does to messages, slowly if the test wants that."""
+        self.compared.append(backup.id)
+        while self.slow_compare and not self.slow_compare.wait(0.02):
+            if stopping():
+                self.stopped.append(backup.id)
+                raise Interrupted("stopped")
+        if backup.source == "replica":
+            place = POINTS.index(backup)
+            if place == 2:
+                raise BadBackup("ltx/0/x.ltx is damaged: its checksum is wrong", "choose an earlier point in time")
+            unknown = dict.fromkeys(("resent", "dead_lettered", "lost_since"))
+            known = {"resent": 12 * place, "dead_lettered": place // 2, "lost_since": 31 * place}
+            return Comparison(("the live queue cannot be read: unknown",), replay=unknown if place == 3 else known)
         return Comparison(("config: config.yaml changes",), diff=("@@ -1,2 +1,2 @@", "-port: 2575", "+port: 2576"))
 
-    def plan(self, backups: Sequence[Backup]) -> Plan:
+    def thaw_offer(self, backup: Backup) -> Offer:
+        """Of a cold one."""
+        return Offer(backup, Thaw("archived", "GLACIER", "GLACIER: 3 to 5 hours after a thaw (tier Standard)"), 900.0)
+
+    def thaw(self, backup: Backup, tier: Tier) -> Offer:
+        """In words."""
+        self.must_write("a thaw")
+        self.thawed.append(f"{backup.id} {tier}")
+        return Offer(backup, Thaw("thawing", "GLACIER", "GLACIER, thawing: 3 to 5 hours (tier Standard)"), 900.0)
+
+    def plan(self, backups: Sequence[Backup], *, carry_over: bool = False) -> Plan:
         """The fixed one."""
         if self.bad_plan:
             raise self.bad_plan
-        return plan(backups, *self.findings)
+        return plan(backups, *self.findings, carry_over=carry_over)
 
     def arm(self, plan: Plan, typed: str) -> Following:
         """Arms it, in words."""
@@ -281,9 +401,31 @@ class Acted(Session):
         assert self.told
         return self.told
 
+    def records(self) -> list[Record]:
+        """The fixed ones."""
+        return list(RECORDS)
+
+    def verify_audit(self) -> Verified:
+        """As the test says."""
+        return self.verified
+
     def pace(self) -> dict[str, float]:
         """Two seconds a step."""
         return PACE
+
+
+def bucket(*, read_only: bool = False) -> Acted:
+    """A session whose backups lie in a bucket and in Git."""
+    session = Acted(read_only=read_only)
+    session.places = [Place(name, name, [b for b in BUCKET if b.source == name]) for name in ("s3", "git")]
+    return session
+
+
+def replicated(**options: Any) -> Acted:
+    """A session whose site has a Litestream replica too."""
+    session = Acted(**options)
+    session.places.append(Place("replica", "litestream", POINTS))
+    return session
 
 
 def report_of(events: Sequence[AnyEvent], *, alive: bool = False, now: datetime | None = None) -> Report:

@@ -15,6 +15,7 @@ for name in ("NO_COLOR", "COLORTERM", "TEXTUAL_THEME", "TEXTUAL_FILTERS", "TEXTU
     os.environ.pop(name, None)
 os.environ["TEXTUAL_ANIMATIONS"] = "none"  # read once, when Textual is imported
 
+from tests import leaks  # noqa: E402
 from tests.runs.conftest import made, small  # noqa: E402
 
 __all__ = ["made", "small"]
@@ -37,8 +38,10 @@ def rows(app: Any) -> list[str]:
 
 
 def frame(app: Any) -> str:
-    """The text on the screen."""
-    return "\n".join(rows(app))
+    """The text on the screen, in which must be no secret."""
+    text = "\n".join(rows(app))
+    leaks.refuse(text, "the screen")
+    return text
 
 
 def picture(app: Any) -> str:

@@ -18,6 +18,7 @@ from textual.pilot import Pilot
 
 from pacs_recover import screens, widgets
 from pacs_recover.catalog import Catalog, SourceState
+from pacs_recover.errors import Refused
 from pacs_recover.events import Answered, Passed
 from pacs_recover.screens.catalog import CatalogPage
 from pacs_recover.screens.console import Console
@@ -28,7 +29,7 @@ from pacs_recover.widgets.edges import LEAST, Notice, fitting, shown
 from pacs_recover.widgets.line import Line
 from pacs_recover.widgets.listing import Listing
 from tests.report import story
-from tests.screens.acted import BACKUPS, RUN, Acted, Place, Told, backup
+from tests.screens.acted import BACKUPS, BUCKET, RUN, Acted, Place, Told, backup, bucket
 from tests.screens.conftest import frame
 from tests.screens.test_frames import MAIN, settle
 
@@ -82,6 +83,29 @@ def test_a_wrong_name_arms_nothing_and_the_right_one_that_plan() -> None:
     drive(session, flow)
 
 
+def test_what_lives_is_shown_when_it_is_read_and_holds_up_nobody() -> None:
+    session = Acted()
+    session.slow_live = threading.Event()
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        assert "… queue: reading…" in frame(pilot.app)
+        assert "pacs_bridge runs" in frame(pilot.app)
+        await press(pilot, "c", "escape")
+        session.slow_live.set()
+        await settle(pilot)
+        assert "✓ queue: 1,810 waiting" in frame(pilot.app)
+        session.held |= {"certs": {"state": "bad", "sentence": "server.crt EXPIRED on 2026-11-22 (0 days ago)"}}
+        session.held |= {"queue": {"state": "warn", "sentence": "UNKNOWN: it could not be read within 20 s"}}
+        await press(pilot, "r")
+        assert "✗ BAD: certs: server.crt EXPIRED on 2026-11-22" in frame(pilot.app)
+        assert "! LOOK: queue: UNKNOWN: it could not be read within 20 s" in frame(pilot.app)
+
+    try:
+        drive(session, flow)
+    finally:
+        session.slow_live.set()
+
+
 def test_keys_typed_in_one_burst_reach_the_input_line_and_nothing_else() -> None:
     async def flow(pilot: Pilot[Any]) -> None:
         await press(pilot, "c")
@@ -90,6 +114,31 @@ def test_keys_typed_in_one_burst_reach_the_input_line_and_nothing_else() -> None
         await settle(pilot)
         assert isinstance(pilot.app.screen, CatalogPage)
         assert pilot.app.screen.filter == "queue"
+
+    drive(Acted(), flow)
+
+
+def test_a_key_plans_again_with_what_only_the_live_queue_has() -> None:
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "f", "enter")
+        assert "88 messages arrived since and would be LOST" in frame(pilot.app)
+        await press(pilot, "m")
+        assert "88 messages only in the live queue would be CARRIED OVER" in frame(pilot.app)
+        assert "adds about 0.3 s of" in frame(pilot.app)
+        assert "LOST" not in frame(pilot.app)
+        assert "--carry-over" not in notice(pilot)
+        await press(pilot, "m")
+        assert "CARRIED OVER" not in frame(pilot.app)
+
+    drive(Acted(), flow)
+
+
+def test_help_is_left_by_the_key_that_opened_it() -> None:
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "c", "question_mark")
+        assert "Everything that can be done here" in frame(pilot.app)
+        await press(pilot, "question_mark")
+        assert isinstance(pilot.app.screen, CatalogPage)
 
     drive(Acted(), flow)
 
@@ -168,6 +217,77 @@ def test_keys_work_while_a_source_hangs() -> None:
         assert "reading" not in frame(pilot.app).splitlines()[1]
 
     drive(session, flow)
+
+
+def test_rows_arrive_while_a_source_is_read_and_what_was_known_stays_while_it_is_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session, go, again = Acted(), threading.Event(), threading.Event()
+    session.places = [Place("s3", "s3", ())]
+    state = SourceState("s3", "s3", True)
+
+    def read(source: Any, partly: Any) -> Catalog:
+        partly(Catalog(BUCKET[1:3], (SourceState("s3", "s3", False, "still reading"),)))
+        assert (again if go.is_set() else go).wait(20)
+        return Catalog(BUCKET[:3], (state,))
+
+    monkeypatch.setattr(session, "read", read)
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        await pilot.pause(0.2)
+        assert "s3: reading… 2 backups so far" in frame(pilot.app)
+        await press(pilot, "c")
+        assert "2 backups, newest first" in frame(pilot.app)
+        assert "reading s3…" in frame(pilot.app)
+        assert "CANNOT BE READ: still" not in frame(pilot.app)
+        go.set()
+        await pilot.pause(0.3)
+        page = pilot.app.screen
+        assert isinstance(page, CatalogPage)
+        assert page.backup == BUCKET[0]  # nobody moved the cursor: it stays on the newest
+        await press(pilot, "down", "r")
+        assert len(page.shown) == 3
+        assert page.backup == BUCKET[1]
+        again.set()
+        await pilot.pause(0.3)
+        assert page.backup == BUCKET[1]
+
+    drive(session, flow)
+
+
+def test_an_archived_backup_is_thawed_by_typing_a_tier() -> None:
+    session = bucket()
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "c")
+        assert "thaw" not in {word for _, word in shown(pilot.app.screen)}
+        await press(pilot, "down")
+        await pilot.pause(0.4)
+        assert "pacs-recover thaw" in frame(pilot.app)
+        await press(pilot, "enter", "t", "a", *"yes", "enter")
+        assert "nothing was asked for" in notice(pilot)
+        await press(pilot, "a", "escape")
+        assert not session.thawed
+        await press(pilot, "a", *"bulk", "enter")
+        assert session.thawed == [f"{BUCKET[1].id} Bulk"]
+        assert "thawing: GLACIER" in frame(pilot.app)
+        assert "ask for it" not in {word for _, word in shown(pilot.app.screen)}
+
+    drive(session, flow)
+
+
+def test_a_read_only_console_thaws_nothing() -> None:
+    session = bucket(read_only=True)
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "c", "down", "t")
+        assert isinstance(pilot.app.screen, CatalogPage)
+        await press(pilot, "enter", "t")
+        assert "thaw" not in {word for _, word in shown(pilot.app.screen)}
+
+    drive(session, flow)
+    with pytest.raises(Refused):
+        session.thaw(BUCKET[1], "Bulk")
 
 
 def test_a_filter_is_kept_by_enter_and_dropped_by_escape() -> None:
@@ -319,7 +439,7 @@ def test_a_hundred_thousand_backups_are_drawn_a_screenful_at_a_time(monkeypatch:
     many = tuple(backup("queue", number / 60, "db.gz") for number in range(100_000))
     session = Acted()
     drawn: list[int] = []
-    monkeypatch.setattr(session, "read", lambda source: Catalog(many, (SourceState(source.name, "local", True),)))
+    monkeypatch.setattr(session, "read", lambda source, _: Catalog(many, (SourceState(source.name, "local", True),)))
     session.places = [Place("local", "local", ())]
     draw = CatalogPage.line
 
@@ -342,7 +462,7 @@ def test_a_fault_of_ours_is_told_in_words_and_its_traceback_is_in_a_file(
 ) -> None:
     session = Acted()
     session.state.path = tmp_path
-    monkeypatch.setattr(session, "plan", lambda _: 1 / 0)
+    monkeypatch.setattr(session, "plan", lambda *_, **__: 1 / 0)
 
     async def flow(pilot: Pilot[Any]) -> None:
         await press(pilot, "f", "enter")

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 
+from pacs_recover.audit.checking import Finding, Verified
 from pacs_recover.errors import RecoverError, UsageError
 from pacs_recover.model import Fact
 from pacs_recover.screens.console import Console
+from pacs_recover.screens.points import PointsPage
 from pacs_recover.session import NoSite, OpenRun
 from tests.report import story
-from tests.screens.acted import RUN, Acted, Place, Told, bad_plan, report_of
+from tests.screens.acted import RUN, Acted, Place, Told, bad_plan, bucket, replicated, report_of
 from tests.screens.conftest import frame, picture
 
 Accepted = Callable[[str, str], None]
@@ -36,6 +38,13 @@ async def settle(pilot: Pilot[Any]) -> None:
         before = now
 
 
+async def weighed(pilot: Pilot[Any]) -> None:
+    """Wait until a point in time under the cursor is compared: how far it comes depends on the machine else."""
+    page = pilot.app.screen
+    while isinstance(page, PointsPage) and page.backup and not (page.weighing.compared or page.weighing.problem):
+        await pilot.pause(0.05)
+
+
 async def shown(
     session: Any, keys: Sequence[str] = (), size: tuple[int, int] = SMALL, do: Do | None = None, **options: Any
 ) -> Any:
@@ -48,8 +57,9 @@ async def shown(
         for key in keys:
             await pilot.press(key)
             await settle(pilot)
+            await weighed(pilot)
         if keys and keys[-1] in ("c", "down"):
-            await pilot.pause(0.4)
+            await pilot.pause(0.6)
         await settle(pilot)
         assert all(len(row) <= size[0] for row in frame(app).splitlines())
         return frame(app), picture(app)
@@ -92,16 +102,24 @@ MAIN: dict[str, tuple[Callable[[], Acted], tuple[str, ...]]] = {
     "overview": (Acted, ()),
     "catalog": (Acted, ("c",)),
     "preview": (Acted, ("c", "enter")),
+    "bucket": (bucket, ("c", "down")),
+    "thaw": (bucket, ("c", "down", "t")),
     "choose": (Acted, ("f",)),
     "plan": (Acted, ("f", "enter")),
+    "plan-carry": (Acted, ("f", "enter", "m")),
     "arming": (Acted, ("f", "enter", "a", "r", "a", "d")),
     "help": (Acted, ("question_mark",)),
     "commands": (Acted, ("ctrl+p",)),
     "command-line": (Acted, ("f", "enter", "y")),
     "filter": (Acted, ("c", "slash", "c", "o", "n", "f")),
+    "audit": (Acted, ("w", "down")),
+    "catalog-points": (replicated, ("c",)),
+    "points": (replicated, ("i", "down", "down", "down", "down")),
+    "points-gap": (replicated, ("i", *("down",) * 8)),
+    "points-damaged": (replicated, ("i", "down", "down")),
     "read-only": (lambda: Acted(read_only=True), ("f", "enter")),
 }
-PICTURES = ("overview", "catalog", "plan")
+PICTURES = ("overview", "catalog", "plan", "points")
 
 
 @pytest.mark.parametrize("name", MAIN)
@@ -140,6 +158,39 @@ def test_a_run_looks_as_accepted(name: str, accepted: Accepted) -> None:
     accepted(f"{name}.txt", text)
     if drawn:
         accepted(f"{name}.svg", svg)
+
+
+def test_another_operator_s_question_can_only_be_taken_over(accepted: Accepted) -> None:
+    told = story.Story().do(0, 1, 2).begin(3)
+    session, _ = running(told)
+    asked = Told(told.events)
+    asked.owner = "berta"
+    accepted("run-asks-another.txt", look(session, do=run_of(asked))[0])
+    asked = Told(told.events)
+    asked.owner = "berta"
+    accepted("take-over.txt", look(session, ("A", "T", "a", "r"), do=run_of(asked))[0])
+    assert asked.answers == []
+
+
+def test_an_audit_that_is_damaged_says_where(accepted: Accepted) -> None:
+    session = Acted()
+    found = (Finding("removed", "000000000000.jsonl line 4", "records 3 to 4 are missing before it"),)
+    session.verified = Verified(records=6, findings=found, anchors=(), proven_to=2)
+    accepted("audit-damaged.txt", look(session, ("w",))[0])
+
+
+def test_what_cannot_be_recorded_is_told_on_the_screen_and_stays_in_sight() -> None:
+    session = Acted()
+
+    async def unrecorded(pilot: Pilot[Any]) -> None:
+        session.state.audit.problem = "NOT RECORDED in /var/lib: the system's log has it instead"
+        session.state.audit.warn(session.state.audit.problem)
+        await settle(pilot)
+
+    text = look(session, do=unrecorded)[0].splitlines()
+    assert "NOT RECORDED radiology@pacs1" in text[0]
+    assert any("system's log has it" in line for line in text[1:])
+    assert "NOT RECORDED radiology@pacs1" in look(session, ("c",), do=unrecorded)[0].splitlines()[0]
 
 
 def test_the_report_looks_as_accepted(accepted: Accepted) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from getpass import getuser
@@ -17,6 +18,27 @@ from tests.runs.small_site import SmallSite, outcome
 from tests.screens.terminal import Terminal, command
 from tests.sources.git_hosts import Ssh, ssh_server
 
+UNTIL_SEEN = """
+import sys
+from pacs_recover.cli import main
+from pacs_recover.screens.console import Console
+Console._begin = lambda console, _: console.exit(0)
+try:
+    main([])
+except SystemExit as end:
+    print("LOADED", end.code, *{name.partition(".")[0] for name in sys.modules}, "END")
+"""
+"""Opens the console as without any word, and ends it once its first frame was drawn."""
+DIES_THEN_WAITS = """
+root="$(dirname "$0")"
+if [ -e "$root/died" ]; then
+    until [ -e "$root/go" ]; do sleep 0.05; done
+else
+    touch "$root/died"
+    (sleep 0.5; rm -f "$root/running") >/dev/null 2>&1 &
+fi
+"""
+"""A service that dies soon after its first start; its second, by the rollback, lasts until the test lets it go."""
 IDLE, TICKING, FIRST = 0, 300, 12_000
 """Bytes in five idle seconds; bytes a second with a running clock; bytes of the first screen on a slow link."""
 
@@ -30,10 +52,11 @@ def terminal() -> Iterator[list[Terminal]]:
         one.close()
 
 
-def patient_site(small: SmallSite, soak: str) -> Path:
-    """The same site with a longer soak, so that a run lasts."""
+def patient_site(small: SmallSite, soak: str, start_timeout: str = "2s") -> Path:
+    """The same site with a longer soak or more time to start, so that a run lasts."""
     path = small.root / "patient.yaml"
-    path.write_text(small.demo.site_file.read_text().replace("soak: 0.2s", f"soak: {soak}"))
+    text = small.demo.site_file.read_text().replace("soak: 0.2s", f"soak: {soak}")
+    path.write_text(text.replace("start_timeout: 2s", f"start_timeout: {start_timeout}"))
     path.chmod(0o600)
     return path
 
@@ -77,6 +100,15 @@ def test_the_first_screen_is_small_on_a_slow_link_and_nothing_is_sent_while_idle
     print(f"first screen {first} bytes, idle {idle} bytes in 5 s")
     assert first < FIRST
     assert idle == IDLE
+
+
+def test_the_first_frame_is_drawn_before_anything_but_textual_is_loaded(terminal: list[Terminal]) -> None:
+    terminal.append(one := Terminal([sys.executable, "-c", UNTIL_SEEN]))
+    code, *loaded = one.wait_for("END").decode().rpartition("LOADED ")[2].split()
+    assert b"COMPONENT NEWEST BACKUP" in one.seen
+    assert code == "0"
+    assert {"textual", "pacs_recover"} <= set(loaded)
+    assert not {"click", "msgspec", "yaml", "cryptography", "sqlite3", "isal", "lz4", "boto3"} & set(loaded)
 
 
 def test_a_running_clock_costs_less_than_300_bytes_a_second(small: SmallSite, terminal: list[Terminal]) -> None:
@@ -240,6 +272,36 @@ def test_catalog_preview_plan_restore_report_and_a_rollback_in_tmux(small: Small
     one.press("q")
     one.wait_for("EXIT=0")
     assert "Traceback" not in screen
+
+
+@pytest.mark.needs("tmux", reason="the screens are driven in a real terminal of 80 columns and 24 rows")
+def test_a_failing_restore_is_watched_rolling_back_in_tmux(small: SmallSite, tmux: list[Tmux]) -> None:
+    before = small.fingerprint()
+    site = patient_site(small, "9s", start_timeout="60s")
+    small.on_start(DIES_THEN_WAITS)
+    tmux.append(one := Tmux(f"pacs-back-{os.getpid()}", command(site, small.state.path, slow=True)))
+    one.wait_for("✓ fresh")
+    one.press("p")
+    one.wait_for("choose the recovery set")
+    one.press("Enter")
+    one.wait_for("arm: LIVE RESTORE")
+    one.press("a")
+    one.wait_for("type the site's name")
+    one.press(small.site.name, "Enter")
+    one.wait_for("▸ undoing    Stop bridge")
+    screen = one.wait_for("Failed: PACS Bridge stays up")
+    assert "ROLLING BACK" in screen
+    assert "Rollback, newest change first" in screen
+    assert screen.count("↶ undone     ") == 3
+    assert "ROLLED BACK" not in screen
+    assert small.fingerprint() == before, "the files are back while the service is still starting"
+    (small.control / "go").touch()
+    screen = one.wait_for("ROLLED BACK")
+    assert "Failed: PACS Bridge" in screen
+    one.press("q")
+    one.wait_for("EXIT=0")
+    assert ended(small) == "rolled_back"
+    assert small.running()
 
 
 @pytest.mark.needs("tmux", reason="the screens are driven in a real terminal of 80 columns and 24 rows")

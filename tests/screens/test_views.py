@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pacs_recover import app
+from pacs_recover import app, pace
+from pacs_recover.audit.checking import Finding, Verified
 from pacs_recover.catalog import Catalog
 from pacs_recover.errors import Refused
 from pacs_recover.events import Asked
 from pacs_recover.model import Fact, Preview
-from pacs_recover.screens import catalog_view, choosing, overview_view, plan_view, report, run_view
+from pacs_recover.screens import audit_view, catalog_view, choosing, overview_view, plan_view, report, run_view
 from pacs_recover.screens.ages import minute, short_age
 from pacs_recover.screens.choosing import Choosing
 from pacs_recover.screens.commands import matching
@@ -20,7 +21,7 @@ from pacs_recover.session import OpenRun
 from pacs_recover.widgets.edges import LEAST, fitting
 from pacs_recover.widgets.line import Line, cells, fit, stated
 from tests.report import story
-from tests.screens.acted import BACKUPS, NOW, PACE, RUN, backup, plan, report_of
+from tests.screens.acted import BACKUPS, BUCKET, NOW, PACE, RECORDS, RUN, backup, plan, report_of
 
 ESCAPE = "\x1b[31mred\x1b[0m\u202egnp"
 
@@ -91,6 +92,18 @@ def test_a_backup_that_cannot_be_read_now_says_so_first() -> None:
     )
 
 
+def test_what_a_bucket_or_a_commit_tells_of_an_entry_is_no_oddity() -> None:
+    notes = [catalog_view.notes(one) for one in BUCKET]
+    assert notes == ["", "COLD", "THAWING", "DELETED", "OLDER", ""]
+    assert [catalog_view.row(one, NOW, 46, chosen=False).look for one in BUCKET] == ["", *["warn"] * 4, ""]
+    assert all(
+        catalog_view.row(one, NOW, 46, chosen=False).text.endswith(note)
+        for one, note in zip(BUCKET, notes, strict=True)
+    )
+    assert catalog_view.matching(BUCKET, "other port") == [BUCKET[5]]
+    assert catalog_view.matching(BUCKET, "deleted") == [BUCKET[3]]
+
+
 def test_the_worst_fact_of_a_preview_comes_first_and_names_the_verdict() -> None:
     seen = Preview((Fact("fine", "yes"), Fact("odd", "a bit", "warn"), Fact("broken", "very", "bad")))
     texts = [line.text for line in catalog_view.pane(BACKUPS[0], seen, "", "")]
@@ -114,6 +127,47 @@ def test_a_component_without_a_backup_is_told_only_when_every_source_has_answere
     assert "reading" in overview_view.rows(status, gathered)[0].text
     gathered.add("nas", Catalog((), ()))
     assert "NO BACKUP" in overview_view.rows(status, gathered)[0].text
+
+
+@pytest.mark.parametrize(
+    ("found", "said", "look"),
+    [
+        (None, "checking", ""),
+        (Verified(records=3, findings=(), anchors=(), proven_to=2), "VERIFIED", "good"),
+        (Verified(records=3, findings=(), anchors=(), proven_to=None), "UNPROVEN", "warn"),
+        (Verified(records=0, findings=(), anchors=(), proven_to=None), "no records", "warn"),
+        (Verified(records=3, findings=(Finding("order", "x", "y"),), anchors=(), proven_to=2), "DAMAGED", "bad"),
+    ],
+)
+def test_the_audit_is_verified_unproven_or_damaged_in_words(found: Verified | None, said: str, look: str) -> None:
+    first = audit_view.summary(found)[0]
+    assert said in first.text
+    assert first.look == look
+
+
+def test_a_record_tells_the_uid_as_a_fact_and_the_rest_as_claimed() -> None:
+    texts = [line.text for line in audit_view.whole(RECORDS[2])]
+    assert "plan 4f2a77b1; record 2, 2026-11-23 02:04:05 UTC (02:04 UTC), ticket INC-42" in texts
+    assert "root (uid 0), process 4711 on pacs1" in texts
+    assert "claimed: login anna (uid 1000), sudo from anna (1000), ssh from 10.0.0.9 4711" in texts
+    assert audit_view.row(RECORDS[4]).look == "warn"
+    assert "anna" in audit_view.row(RECORDS[0]).text
+
+
+def test_a_command_that_has_the_site_and_a_key_without_a_copy_are_told_on_the_overview() -> None:
+    status = {
+        "services": [],
+        "locks": [
+            {"what": "run 1", "operator": "anna", "host": "pacs1"},
+            {"what": "backup.sh", "operator": "root", "host": "pacs1"},
+        ],
+        "findings": [
+            {"label": "key copy", "value": "alone", "state": "warn"},
+            {"label": "read-only", "value": "kept", "state": "ok"},
+        ],
+    }
+    texts = [line.text for line in overview_view.services(status)][1:]
+    assert texts == ["backup.sh of root on pacs1 holds the site", "LOOK: key copy: alone"]
 
 
 @pytest.mark.parametrize(
@@ -167,6 +221,21 @@ def test_same_time_takes_of_the_others_what_was_newest_then() -> None:
     assert chosen.picked["queue"] == BACKUPS[1]
 
 
+def test_sets_that_belong_together_are_taken_one_after_the_other() -> None:
+    chosen = Choosing.of(CATALOG, ("queue",), {})
+    told = [line.text for line in choosing.below(chosen, "queue")]
+    assert "Sets that belong together: t takes the next" in told
+    taken = chosen.take()
+    assert taken is not None
+    assert taken.anchor == BACKUPS[2].taken_at
+    assert chosen.backups == (BACKUPS[2], BACKUPS[1]), "there were no certificates yet"
+    told = [line.text for line in choosing.below(chosen, "queue") if line.start == "  • "]
+    assert told[-1] == "2026-11-23 01:58 UTC: config 0s, queue 24min before"
+    while chosen.taken:
+        chosen.take()
+    assert chosen.picked == {"config": BACKUPS[2], "certs": BACKUPS[4], "queue": BACKUPS[0]}
+
+
 def test_a_set_that_is_days_apart_warns() -> None:
     told = choosing.skew((BACKUPS[0], backup("config", 60, "tar.gz")))
     assert "2 days apart" in told[0].text
@@ -182,16 +251,16 @@ def test_a_backup_named_by_its_path_can_be_chosen_though_no_source_lists_it() ->
 
 def test_a_plan_predicts_only_from_steps_that_it_knows() -> None:
     steps = plan((BACKUPS[0],)).steps
-    assert plan_view.predicted(steps, PACE) == 16.0
-    assert plan_view.predicted_downtime(steps, PACE) == 10.0
-    assert plan_view.predicted(steps, {}) is None
+    assert pace.predicted(steps, PACE) == 16.0
+    assert pace.predicted_downtime(steps, PACE) == 10.0
+    assert pace.predicted(steps, {}) is None
 
 
 def test_replay_numbers_that_are_unknown_are_told_as_unknown() -> None:
     import msgspec
 
     unknown = {"resent": None, "dead_lettered": None, "lost_since": None}
-    lines = plan_view.lines(msgspec.structs.replace(plan((BACKUPS[0],)), replay=unknown), PACE, False)
+    lines = plan_view.lines(msgspec.structs.replace(plan((BACKUPS[0],)), replay=unknown), False)
     assert sum("UNKNOWN" in line.text for line in lines) == 3
 
 

@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacs_recover import site
+from pacs_recover.authority import Authority
 from pacs_recover.errors import UsageError
 from pacs_recover.site import CommandConfig, ContainerConfig, HealthConfig, LocalConfig, Site, SystemdConfig
 from pacs_recover.site.checking import check
@@ -136,23 +137,23 @@ def test_a_written_file_is_private_and_never_replaces_another(tmp_path: Path) ->
     file = tmp_path / "site.yaml"
     old = os.umask(0)
     try:
-        site.write_init(file)
+        site.write_init(file, Authority())
     finally:
         os.umask(old)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert site.load(file) == Site()
     file.write_text("name: mine\n")
     with pytest.raises(UsageError, match="exists"):
-        site.write_init(file)
+        site.write_init(file, Authority())
     assert file.read_text() == "name: mine\n"
     with pytest.raises(UsageError, match="No such file"):
-        site.write_init(tmp_path / "missing" / "site.yaml")
+        site.write_init(tmp_path / "missing" / "site.yaml", Authority())
 
 
 def test_a_link_is_not_written_through(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "target")
     with pytest.raises(UsageError, match="exists"):
-        site.write_init(tmp_path / "link")
+        site.write_init(tmp_path / "link", Authority())
     assert not (tmp_path / "target").exists()
 
 

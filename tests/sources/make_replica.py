@@ -162,15 +162,20 @@ def make(
     bucket: S3Config | None = None,
     snapshot: str = "3s",
     broken: bool = True,
+    points: int = 0,
 ) -> Made:
-    """A replica of a queue that was written to for so long, in a directory or a bucket; halfway Litestream is down."""
+    """A replica of a queue that was written to for so long, in a directory or a bucket; halfway Litestream is down.
+
+    On a machine that is busy with other things it is written to for longer, until there are so many points.
+    """
     writer, root = Writer(place / "queue.db", text=text), place / "replica"
     settings = place / "litestream.yml"
-    to = _in_bucket(bucket) if bucket else {"type": "file", "path": str(root)}
+    to = in_bucket(bucket) if bucket else {"type": "file", "path": str(root)}
     settings.write_text(json.dumps(configuration(version, writer.path, sync, snapshot, to)))
+    store: Store = S3Store(bucket) if bucket else FileStore(root)
     running = _start(program, settings, place)
     try:
-        end, half = time.monotonic() + seconds, time.monotonic() + seconds / 2
+        last, end, half = (time.monotonic() + n * seconds for n in (5, 1, 0.5))
         while time.monotonic() < end:
             writer.transaction()
             time.sleep(writer.random.expovariate(rate))
@@ -180,15 +185,21 @@ def make(
                 _stop(running)
                 writer.unseen()
                 running = _start(program, settings, place)
+            if time.monotonic() > end and time.monotonic() < last and _points(store) < points:
+                end += seconds / 5
         time.sleep(0.8)
     finally:
         _stop(running)
         writer.database.close()
-    store: Store = S3Store(bucket) if bucket else FileStore(root)
     return Made(program, store, ("-config", str(settings), str(writer.path)), frozenset(writer.states))
 
 
-def _in_bucket(config: S3Config) -> dict[str, Any]:
+def _points(store: Store) -> int:
+    return sum(isinstance(one, Backup) for one in LitestreamSource("litestream", store).listing())
+
+
+def in_bucket(config: S3Config) -> dict[str, Any]:
+    """A bucket as Litestream's configuration names it."""
     keys = {"access-key-id": os.environ["AWS_ACCESS_KEY_ID"], "secret-access-key": os.environ["AWS_SECRET_ACCESS_KEY"]}
     place = {"bucket": config.bucket, "path": config.prefix, "endpoint": config.endpoint, "region": config.region}
     return {"type": "s3", **place, "force-path-style": True, **keys}

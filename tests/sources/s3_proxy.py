@@ -44,6 +44,7 @@ class Request:
     method: str
     path: str
     headers: dict[str, str]
+    body: bytes = b""
 
 
 Meddle = Callable[[Request], Fault | None]
@@ -97,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        request = Request(self.command, unquote(self.path), {k.lower(): v for k, v in self.headers.items()})
+        request = Request(self.command, unquote(self.path), {k.lower(): v for k, v in self.headers.items()}, body)
         self.owner.seen.append(request)
         fault = self.owner.meddle(request) or Fault()
         time.sleep(fault.delay)

@@ -16,6 +16,7 @@ import pytest
 from pacs_recover.components import Look, read_backup
 from pacs_recover.components.config import CONFIG
 from pacs_recover.errors import BadBackup, SourceError
+from pacs_recover.formats.manifest import Opened
 from pacs_recover.formats.streams import finished
 from pacs_recover.model import Backup
 from pacs_recover.site import Site
@@ -64,7 +65,7 @@ def unpacked(source: GitSource, backup: Backup, into: Path) -> Path:
     into.mkdir()
     look = Look(Site(), None, {})
     with source.open(backup, into.parent) as raw:
-        finished(read_backup(CONFIG, backup, raw, into, look))
+        finished(read_backup(CONFIG, backup, Opened(raw), into, look))
     return into / "config"
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from pacs_recover.errors import SourceError
 from pacs_recover.model import Backup
-from pacs_recover.sources import Problem, local
+from pacs_recover.sources import Problem, file, local
 from pacs_recover.sources.local import LocalSource
 from tests.sources.places import backup_file, closed, ids, open_place, problems, unprivileged
 
@@ -54,6 +54,34 @@ def test_an_entry_says_all_that_the_file_system_knows(tmp_path: Path) -> None:
         size=5,
         format="tar.enc",
     )
+
+
+def test_a_manifest_or_checksum_beside_a_backup_is_its_record_and_no_backup(tmp_path: Path) -> None:
+    both = backup_file(tmp_path / "queue/queue_20261110_020000.db.gz", TAKEN)
+    one = backup_file(tmp_path / "queue/queue_20261109_020000.db.gz", TAKEN)
+    none = backup_file(tmp_path / "queue/queue_20261108_020000.db.gz", TAKEN)
+    for beside in (
+        f"{both}.manifest.json",
+        f"{both}.sha256",
+        f"{one}.sha256",
+        f"{none}.sha512",
+        "config.manifest.json",
+    ):
+        (tmp_path / beside).write_text("x")
+    elsewhere = backup_file(tmp_path / "far/real", TAKEN)
+    (tmp_path / "far/real.sha256").write_text("x")
+    (tmp_path / "config").mkdir()
+    link = tmp_path / "config/latest.tar.gz"
+    link.symlink_to(elsewhere)
+    (tmp_path / "config/latest.tar.gz.sha256").symlink_to(tmp_path / "far/real.sha256")
+    found = {one.key: one.recorded for one in source(tmp_path).listing() if isinstance(one, Backup)}
+    assert found == {
+        str(both): f"{both}.manifest.json",
+        str(one): f"{one}.sha256",
+        str(none): "",
+        str(link): f"{link}.sha256",
+    }
+    assert [file.at(Path(key)).recorded for key in found] == list(found.values())
 
 
 def test_a_flat_directory_and_one_of_a_single_component_work(tmp_path: Path) -> None:

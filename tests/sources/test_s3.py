@@ -8,11 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from pacs_recover.authority import Authority
 from pacs_recover.errors import UsageError
 from pacs_recover.model import Backup
 from pacs_recover.sources import Problem
 from pacs_recover.sources.s3 import archive, bucket, pages
+from pacs_recover.sources.s3.place import place_of
 from tests.sources.s3_asked import NIGHT, content, failure, kept, labels, listed, make, one, source, there
 from tests.sources.s3_proxy import Fault, Meddle, Request
 from tests.sources.s3_server import Bucket
@@ -42,6 +45,28 @@ def test_the_guides_layout_is_listed_by_its_names(there: Bucket) -> None:
     assert night.taken_at == datetime(2026, 11, 10, 2, tzinfo=UTC)
     assert (night.size, night.format, night.storage_class, night.readable) == (7, "db.gz", "STANDARD", True)
     assert night.key.startswith(f"s3://{there.name}/{NIGHT}")
+
+
+def test_a_manifest_or_checksum_beside_a_backup_is_found_across_pages(there: Bucket, tmp_path: Path) -> None:
+    first, second, third = (f"queue/queue_202611{day}_020000.db.gz" for day in (10, 11, 12))
+    for key in (first, f"{first}.asc", f"{first}.manifest.json", f"{first}.sha256", second, f"{second}.sha256", third):
+        there.put(key, key.encode())
+    with there.proxy.meddling(lambda request: Fault(swap=("max-keys=1000", "max-keys=1"))):
+        found = {place_of(backup.key).key: backup for backup in listed(source(there))}
+    assert list(found) == [first, second, third]
+    recorded = [place_of(backup.recorded).key if backup.recorded else "" for backup in found.values()]
+    assert recorded == [f"{first}.manifest.json", f"{second}.sha256", ""]
+    beside = replace(found[second], key=found[second].recorded, size=None)
+    assert content(source(there), beside, tmp_path) == f"{second}.sha256".encode()
+
+
+def test_what_is_not_current_has_no_record_as_it_may_be_anothers(kept: Bucket) -> None:
+    for text in (b"old", b"new"):
+        kept.put(NIGHT, text)
+    kept.put(f"{NIGHT}.sha256")
+    assert [(one.current, bool(one.recorded)) for one in listed(source(kept))] == [(False, False), (True, True)]
+    kept.delete(f"{NIGHT}.sha256")
+    assert not any(one.recorded for one in listed(source(kept)))
 
 
 def test_only_what_lies_below_the_prefix_is_listed_flat_or_nested(there: Bucket) -> None:
@@ -181,8 +206,8 @@ def test_object_lock_versions_and_encryption_are_told(make: Callable[..., Bucket
     )
     locked.put(NIGHT, ServerSideEncryption="AES256")
     backup = one(source(locked))
-    assert labels(backup)["bucket"] == "keeps versions, Object Lock (COMPLIANCE, 30 days), encrypted (AES256)"
     facts = {fact.label: fact.value for fact in bucket.facts_of(source(locked), backup)}
+    assert facts["bucket"] == "keeps versions, Object Lock (COMPLIANCE, 30 days), encrypted (AES256)"
     assert facts["encryption"] == "AES256"
     assert facts["object lock"].startswith("COMPLIANCE until 20")
     assert facts["storage"].startswith("STANDARD")
@@ -196,22 +221,23 @@ def test_an_archived_backup_tells_its_time_to_readable_against_the_rto_and_is_th
     backup = one(source(there))
     assert not backup.readable
     assert backup.storage_class == "GLACIER"
-    assert "3 to 5 hours (Standard)" in labels(backup)["archive"]
-    assert "Standard and Bulk are slower than the RTO of 15:00" in labels(backup)["archive"]
+    assert "3 to 5 hours (Standard)" in labels(backup)["archived"]
+    assert "Standard and Bulk are slower than the RTO of 15:00" in labels(backup)["archived"]
     error = failure(lambda: content(source(there), backup, tmp_path))
-    assert "archived" in error.message
-    assert "thaw" in error.hint
+    assert "archived and not thawed; GLACIER: can be read after a thaw, 1 to 5 minutes (Expedited)" in error.message
+    assert "slower than the RTO of 15:00" in error.message
+    assert error.hint == f"pacs-recover thaw {backup.id}"
     assert archive.state_of(source(there), backup).state == "archived"
-    asked = archive.thaw(source(there), backup, "Expedited", 3)
+    asked = archive.thaw(source(there), backup, Authority(), "Expedited", 3)
     assert (asked.state, asked.detail) == ("thawing", "GLACIER, thawing: 1 to 5 minutes (tier Expedited)")
     state = archive.state_of(source(there), backup)
     assert state.state == "readable"
     assert state.until
     thawed = one(source(there))
     assert thawed.readable
-    assert "thawed" in labels(thawed)["archive"]
+    assert "can be read until 20" in labels(thawed)["thawed"]
     assert content(source(there), thawed, tmp_path) == b"night"
-    assert archive.thaw(source(there), thawed).state == "readable"
+    assert archive.thaw(source(there), thawed, Authority()).state == "readable"
 
 
 def test_what_is_being_thawed_is_told_and_not_asked_for_again(there: Bucket) -> None:
@@ -224,18 +250,67 @@ def test_what_is_being_thawed_is_told_and_not_asked_for_again(there: Bucket) -> 
     with there.proxy.meddling(thawing):
         seen = one(source(there))
         assert not seen.readable
-        assert "thawing" in labels(seen)["archive"]
-        assert archive.thaw(source(there), backup).state == "thawing"
+        assert "3 to 5 hours" in labels(seen)["thawing"]
+        assert archive.thaw(source(there), backup, Authority()).state == "thawing"
     assert not [request for request in there.proxy.seen if request.method == "POST"]
 
 
 def test_e6_an_archive_that_cannot_be_read_within_the_rto_says_so(there: Bucket) -> None:
     there.put(NIGHT, StorageClass="DEEP_ARCHIVE")
     backup = one(source(there))
-    assert "every tier is slower than the RTO of 15:00" in labels(backup)["archive"]
+    assert "every tier is slower than the RTO of 15:00" in labels(backup)["archived"]
     with pytest.raises(UsageError) as caught:
-        archive.thaw(source(there), backup, "Expedited")
+        archive.thaw(source(there), backup, Authority(), "Expedited")
     assert "Standard, Bulk" in caught.value.hint
+
+
+def test_what_intelligent_tiering_archived_is_thawed_for_good(there: Bucket, tmp_path: Path) -> None:
+    there.put(NIGHT, StorageClass="INTELLIGENT_TIERING")
+    backup = one(source(there))
+    assert backup.readable  # no listing tells it
+
+    def archived(request: Request) -> Fault | None:
+        if request.method == "GET" and NIGHT in request.path:
+            return Fault("InvalidObjectState")
+        if request.method == "POST":
+            return Fault(status=202, body=b"")
+        return Fault(answer={"x-amz-archive-status": "DEEP_ARCHIVE_ACCESS"}) if request.method == "HEAD" else None
+
+    with there.proxy.meddling(archived):
+        assert "pacs-recover thaw" in failure(lambda: content(source(there), backup, tmp_path)).hint
+        assert archive.state_of(source(there), backup).state == "archived"
+        with pytest.raises(UsageError):
+            archive.thaw(source(there), backup, Authority(), "Expedited")
+        asked = archive.thaw(source(there), backup, Authority(), "Standard", 3)
+    assert (asked.state, asked.storage_class) == ("thawing", "DEEP_ARCHIVE_ACCESS")
+    (request,) = [request for request in there.proxy.seen if request.method == "POST"]
+    assert b"<Tier>Standard</Tier>" in request.body
+    assert b"Days" not in request.body  # it comes back itself, not as a copy for some days
+
+
+LISTED = """<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><IsTruncated>false</IsTruncated>{}
+</ListBucketResult>"""
+OBJECT = """<Contents><Key>queue/queue_2026111{}_020000.db.gz</Key><LastModified>2026-11-10T02:00:00.000Z</LastModified>
+<ETag>"0123"</ETag><Size>9</Size><StorageClass>GLACIER</StorageClass><RestoreStatus>
+<IsRestoreInProgress>{}</IsRestoreInProgress>{}</RestoreStatus></Contents>"""
+
+
+def test_the_state_of_a_thaw_is_taken_from_a_listing_of_aws(there: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", there.proxy.url)
+    until = "<RestoreExpiryDate>2026-11-20T00:00:00.000Z</RestoreExpiryDate>"
+    objects = OBJECT.format(0, "true", "") + OBJECT.format(1, "false", until)
+
+    def as_aws(request: Request) -> Fault | None:
+        return Fault(body=LISTED.format(objects).encode(), status=200) if "list-type=2" in request.path else None
+
+    with there.proxy.meddling(as_aws):
+        thawing, thawed = listed(source(there, endpoint=None, addressing="path"))
+    assert (thawing.readable, thawed.readable) == (False, True)
+    assert "thawing" in labels(thawing)
+    assert labels(thawed)["thawed"] == "GLACIER: can be read until 2026-11-20T00:00:00Z"
+    wanted = [request.headers.get("x-amz-optional-object-attributes") for request in there.proxy.seen]
+    assert "RestoreStatus" in wanted
+    assert not [request for request in there.proxy.seen if request.method == "HEAD"]
 
 
 def test_storage_classes_that_are_read_at_once_are_readable(there: Bucket, tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_a_store_lists_and_reads_what_is_below_its_prefix(there: Bucket) -> None
     there.put("replica/0001/2.ltx", b"second")
     there.put("replica2/0000/1.ltx", b"foreign")
     store = S3Store(there.config(prefix="replica"))
-    assert store.url == f"s3://{there.name}/replica"
+    assert store.url == f"s3://{there.name}/replica?endpoint={there.proxy.url}&region=us-east-1"
     found = {entry.key: entry for entry in store.list("")}
     assert {key: entry.size for key, entry in found.items()} == {"0000/1.ltx": 3, "0001/2.ltx": 6}
     assert found["0000/1.ltx"].modified.tzinfo
@@ -170,6 +170,12 @@ def test_a_store_lists_and_reads_what_is_below_its_prefix(there: Bucket) -> None
         assert (whole.read(), head.read()) == (b"second", b"sec")
     assert store.metadata("0000/1.ltx") == {"litestream-timestamp": "2026-11-23T07:30:16.753Z"}
     store.close()
+
+
+def test_a_stores_url_is_what_litestream_takes_and_holds_no_credentials(there: Bucket) -> None:
+    hidden = S3Store(there.config(endpoint="https://user:secret@s3.example:9000/", region=None))
+    assert hidden.url == f"s3://{there.name}?endpoint=https://s3.example:9000"
+    assert S3Store(there.config(endpoint=None, prefix="a/b/")).url == f"s3://{there.name}/a/b"
 
 
 def test_a_key_that_retention_took_or_a_writer_replaced_has_vanished(there: Bucket) -> None:

@@ -8,14 +8,18 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import BinaryIO
 
+from pacs_recover.authority import Authority
 from pacs_recover.errors import SourceError
-from pacs_recover.model import Backup
+from pacs_recover.model import Backup, Fact
 from pacs_recover.site.model import Objective, S3Config
 from pacs_recover.sources import Problem
+from pacs_recover.sources.s3 import archive, bucket
+from pacs_recover.sources.s3.archive import Thaw, Tier
 from pacs_recover.sources.s3.client import connected
 from pacs_recover.sources.s3.download import opened
+from pacs_recover.sources.s3.errors import Told, Unreadable
 from pacs_recover.sources.s3.listing import Listing
-from pacs_recover.sources.s3.place import place_of
+from pacs_recover.sources.s3.place import Place, place_of
 from pacs_recover.text import safe
 
 
@@ -23,6 +27,7 @@ class S3Source:
     """The backups below one prefix of a bucket, told by their names as in a directory."""
 
     kind = "s3"
+    proof = ""
 
     def __init__(self, config: S3Config, zone: tzinfo, objectives: Mapping[str, Objective] | None = None) -> None:
         self.name = config.name
@@ -46,8 +51,40 @@ class S3Source:
                 f"{place} is not in the bucket {safe(self.config.bucket)} of the source {safe(self.name)}",
                 "the site file has changed since: see pacs-recover catalog",
             )
-        with opened(self.config, place, backup.size) as file:
+        with self._thawed(backup, place), opened(self.config, place, backup.size) as file:
             yield file
 
+    @contextmanager
+    def _thawed(self, backup: Backup, place: Place) -> Iterator[None]:
+        """Have the error of an archived object say how long a thaw takes, and how it is asked for."""
+        try:
+            yield
+        except Unreadable as error:
+            if error.code != "InvalidObjectState":
+                raise
+            objective = self.objectives.get(backup.component)
+            archived = archive.needs_thaw(backup.storage_class or "", objective.rto if objective else None)
+            told = Told(f"it is archived and not thawed; {archived}", f"pacs-recover thaw {safe(backup.id)}")
+            raise Unreadable(place, error.code, told) from error
 
-__all__ = ["S3Source"]
+
+class S3Archive:
+    """The same bucket, asked about single objects, and for a thaw."""
+
+    def __init__(self, source: S3Source) -> None:
+        self.source = source
+
+    def facts(self, backup: Backup) -> tuple[Fact, ...]:
+        """What the bucket says of this object beyond its listing. SourceError."""
+        return bucket.facts_of(self.source, backup)
+
+    def state_of(self, backup: Backup) -> Thaw:
+        """Whether it can be read now. SourceError."""
+        return archive.state_of(self.source, backup)
+
+    def thaw(self, backup: Backup, authority: Authority, tier: Tier, days: int) -> Thaw:
+        """Have an archived backup made readable for some days, which costs. Refused, SourceError, UsageError."""
+        return archive.thaw(self.source, backup, authority, tier, days)
+
+
+__all__ = ["S3Archive", "S3Source"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
+from pacs_recover.authority import Authority
 from pacs_recover.errors import SourceError, UsageError
 from pacs_recover.model import Backup, Fact
 from pacs_recover.sources.s3.client import connected, telling
@@ -22,14 +23,15 @@ if TYPE_CHECKING:
 HOUR = 3600.0
 Tier = Literal["Expedited", "Standard", "Bulk"]
 TIERS: tuple[Tier, ...] = ("Expedited", "Standard", "Bulk")
-WAIT: dict[str, dict[str, tuple[float, str]]] = {
-    "GLACIER": {
-        "Expedited": (5 * 60, "1 to 5 minutes"),
-        "Standard": (5 * HOUR, "3 to 5 hours"),
-        "Bulk": (12 * HOUR, "5 to 12 hours"),
-    },
-    "DEEP_ARCHIVE": {"Standard": (12 * HOUR, "up to 12 hours"), "Bulk": (48 * HOUR, "up to 48 hours")},
+FLEXIBLE = {
+    "Expedited": (5 * 60, "1 to 5 minutes"),
+    "Standard": (5 * HOUR, "3 to 5 hours"),
+    "Bulk": (12 * HOUR, "5 to 12 hours"),
 }
+DEEP = {"Standard": (12 * HOUR, "up to 12 hours"), "Bulk": (48 * HOUR, "up to 48 hours")}
+INTELLIGENT = {"ARCHIVE_ACCESS": FLEXIBLE, "DEEP_ARCHIVE_ACCESS": DEEP}
+"""Where Intelligent-Tiering put an object; only the object itself tells it, and it is thawed for good."""
+WAIT: dict[str, dict[str, tuple[float, str]]] = {"GLACIER": FLEXIBLE, "DEEP_ARCHIVE": DEEP, **INTELLIGENT}
 """Seconds at most and words, by storage class and tier: Amazon S3 User Guide, "Archive retrieval options"."""
 DAYS = 7
 """How long a thawed copy stays."""
@@ -39,6 +41,7 @@ class Thaw(Struct, frozen=True):
     """How readable an archived backup is."""
 
     state: Literal["readable", "thawing", "archived"]
+    storage_class: str
     detail: str
     """For a person: how long it takes at most, or until when it can be read."""
     until: datetime | None = None
@@ -50,12 +53,15 @@ def is_archived(storage_class: str) -> bool:
     return storage_class in WAIT
 
 
-def waiting(storage_class: str, tier: str = "Standard") -> float:
-    """Seconds until an object of this class can be read, at most, once asked for. UsageError for a tier it lacks."""
+def waiting(storage_class: str, tier: str = "Standard") -> tuple[float, str]:
+    """Until an object of this class can be read once asked for: seconds at most, and words.
+
+    Raises UsageError for a tier that it lacks.
+    """
     if tier not in WAIT.get(storage_class, {}):
         offered = ", ".join(WAIT.get(storage_class, {})) or "none: it can be read at once"
         raise UsageError(f"{safe(storage_class)} has no tier {safe(tier)}", f"tiers: {offered}")
-    return WAIT[storage_class][tier][0]
+    return WAIT[storage_class][tier]
 
 
 def findings(entry: Entry, rto: float | None) -> tuple[Fact, ...]:
@@ -63,13 +69,18 @@ def findings(entry: Entry, rto: float | None) -> tuple[Fact, ...]:
     if not is_archived(entry.storage_class):
         return ()
     if entry.thawed_until:
-        return (Fact("archive", f"{entry.storage_class}, thawed: can be read until {stamp(entry.thawed_until)}"),)
-    tiers = WAIT[entry.storage_class]
+        return (Fact("thawed", f"{entry.storage_class}: can be read until {stamp(entry.thawed_until)}"),)
     if entry.thawing:
-        words = f"{entry.storage_class}, thawing: {tiers['Standard'][1]} from when it was asked (tier Standard)"
-        return (Fact("archive", words, "warn"),)
-    times = ", ".join(f"{words} ({tier})" for tier, (_, words) in tiers.items())
-    return (Fact("archive", f"{entry.storage_class}: can be read after a thaw, {times}{_against(tiers, rto)}", "warn"),)
+        longest = WAIT[entry.storage_class]["Standard"][1]
+        return (Fact("thawing", f"{entry.storage_class}: {longest} from when it was asked (tier Standard)", "warn"),)
+    return (Fact("archived", needs_thaw(entry.storage_class, rto), "warn"),)
+
+
+def needs_thaw(storage_class: str, rto: float | None) -> str:
+    """How long each tier takes until an object of this class can be read, against the RTO."""
+    tiers = WAIT.get(storage_class, {})
+    times = ", ".join(f"{words} ({tier})" for tier, (_, words) in tiers.items()) or "for an unknown time"
+    return f"{safe(storage_class)}: can be read after a thaw, {times}{_against(tiers, rto)}"
 
 
 def _against(tiers: dict[str, tuple[float, str]], rto: float | None) -> str:
@@ -96,15 +107,21 @@ def state_at(client: Any, place: Place) -> Thaw:
 
 def state_in(head: dict[str, Any]) -> Thaw:
     """What an answer to a HEAD tells: ``ongoing-request="false", expiry-date="…"``."""
-    storage_class, said = head.get("StorageClass") or "STANDARD", str(head.get("Restore") or "")
+    said = str(head.get("Restore") or "")
+    storage_class = str(head.get("ArchiveStatus") or head.get("StorageClass") or "STANDARD")
     if not is_archived(storage_class):
-        return Thaw("readable", f"{storage_class}: it is not archived")
+        return Thaw("readable", storage_class, f"{safe(storage_class)}: it is not archived")
+    longest = WAIT[storage_class]["Standard"][1]
     if 'ongoing-request="true"' in said:
-        return Thaw("thawing", f"{storage_class}, thawing: {WAIT[storage_class]['Standard'][1]} (tier Standard)")
+        return Thaw("thawing", storage_class, f"{storage_class}, thawing: {longest} (tier Standard)")
     if 'ongoing-request="false"' in said:
         until = _expiry(said)
-        return Thaw("readable", f"{storage_class}, thawed{f' until {stamp(until)}' if until else ''}", until)
-    return Thaw("archived", f"{storage_class}: {WAIT[storage_class]['Standard'][1]} after a thaw (tier Standard)")
+        return Thaw("readable", storage_class, f"{storage_class}, thawed{_until(until)}", until)
+    return Thaw("archived", storage_class, f"{storage_class}: {longest} after a thaw (tier Standard)")
+
+
+def _until(moment: datetime | None) -> str:
+    return f" until {stamp(moment)}" if moment else ""
 
 
 def _expiry(said: str) -> datetime | None:
@@ -115,29 +132,27 @@ def _expiry(said: str) -> datetime | None:
         return None
 
 
-def thaw(source: S3Source, backup: Backup, tier: Tier = "Standard", days: int = DAYS) -> Thaw:
+def thaw(source: S3Source, backup: Backup, authority: Authority, tier: Tier = "Standard", days: int = DAYS) -> Thaw:
     """Ask S3 to make an archived backup readable for some days: the one request of this project that changes a bucket.
 
     It adds a temporary copy (which costs); the object stays as it is. What is readable or thawing is left alone.
-    Raises SourceError, UsageError for a tier that the storage class lacks or a number of days that is none.
+    Raises Refused, SourceError, UsageError for a tier that the storage class lacks or a number of days that is none.
     """
+    authority.must_allow("a thaw")
     if not 1 <= days <= 365:
         raise UsageError(f"a thawed copy cannot be kept for {days} days", "1 to 365 days")
     place = place_of(backup.key)
     with connected(source.config) as client:
-        with telling(place):
-            head = client.head_object(**place.named)
-        now = state_in(head)
+        now = state_at(client, place)
         if now.state != "archived":
             return now
-        storage_class = head["StorageClass"]
-        waiting(storage_class, tier)
-        _ask(client, place, tier, days)
-    return Thaw("thawing", f"{storage_class}, thawing: {WAIT[storage_class][tier][1]} (tier {tier})")
+        longest = waiting(now.storage_class, tier)[1]
+        _ask(client, place, tier, None if now.storage_class in INTELLIGENT else days)
+    return Thaw("thawing", now.storage_class, f"{now.storage_class}, thawing: {longest} (tier {tier})")
 
 
-def _ask(client: Any, place: Place, tier: str, days: int) -> None:
-    request = {"Days": days, "GlacierJobParameters": {"Tier": tier}}
+def _ask(client: Any, place: Place, tier: str, days: int | None) -> None:
+    request = {"GlacierJobParameters": {"Tier": tier}, **({"Days": days} if days else {})}
     try:
         with telling(place, "thaw"):
             client.restore_object(**place.named, RestoreRequest=request)

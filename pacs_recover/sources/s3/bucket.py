@@ -46,16 +46,20 @@ def keeps_versions(client: Any, top: Place) -> bool | None:
     return answer.get("Status") in ("Enabled", "Suspended")
 
 
-def facts(client: Any, top: Place, versions: bool | None) -> tuple[Fact, ...]:
+def facts(client: Any, place: Place) -> tuple[Fact, ...]:
     """What holds for all objects, as far as it may be asked: one line."""
-    said = ["keeps versions"] if versions else []
-    for ask in (_lock, _encryption):
+    said: list[str] = []
+    for ask in (_versions, _lock, _encryption):
         try:
-            with telling(Place(top.bucket)):
-                said += ask(client, top.bucket)
+            with telling(Place(place.bucket)):
+                said += ask(client, place.bucket)
         except Unreadable:
             continue  # not set, not known to this server, or not allowed: nothing depends on it
     return (Fact("bucket", ", ".join(said)),) if said else ()
+
+
+def _versions(client: Any, bucket: str) -> list[str]:
+    return ["keeps versions"] if client.get_bucket_versioning(Bucket=bucket).get("Status") == "Enabled" else []
 
 
 def _lock(client: Any, bucket: str) -> list[str]:
@@ -78,9 +82,11 @@ def _encryption(client: Any, bucket: str) -> list[str]:
 def facts_of(source: S3Source, backup: Backup) -> tuple[Fact, ...]:
     """What the bucket says of this one object: state in an archive, encryption, Object Lock, version. SourceError."""
     place = place_of(backup.key)
-    with connected(source.config) as client, telling(place):
-        head = client.head_object(**place.named)
-    return tuple(fact for tell in (_class, _secret, _kept, _which) if (fact := tell(head)))
+    with connected(source.config) as client:
+        with telling(place):
+            head = client.head_object(**place.named)
+        own = tuple(fact for tell in (_class, _secret, _kept, _which) if (fact := tell(head)))
+        return (*own, *facts(client, place))
 
 
 def _class(head: dict[str, Any]) -> Fact:

@@ -6,6 +6,7 @@ import functools
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from typing import Any
 
 from pacs_recover.errors import SourceError
@@ -51,12 +52,30 @@ def telling(place: Place, doing: str = "read") -> Iterator[None]:
         raise unreadable(place, error, doing) from error
 
 
+def credentials(client: Any, place: Place) -> dict[str, str]:
+    """What a client signs with, by the names of AWS's credentials file. SourceError where there is nothing."""
+    from botocore.exceptions import NoCredentialsError
+
+    with telling(place):
+        own = client._get_credentials()
+        if own is None:
+            raise NoCredentialsError
+        keys = own.get_frozen_credentials()
+    found = {
+        "aws_access_key_id": keys.access_key,
+        "aws_secret_access_key": keys.secret_key,
+        "aws_session_token": keys.token,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
 def _client(config: BucketConfig) -> Any:
     from botocore.session import Session
 
     _check(config)
     session = Session(profile=config.profile)
     session.register_component("data_loader", _descriptions())
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_moment)
     region = config.region or session.get_config_variable("region") or SOMEWHERE
     if config.role:
         _assume(session, config, region)
@@ -69,6 +88,17 @@ def _descriptions() -> Any:
     from botocore.loaders import create_loader
 
     return create_loader()
+
+
+def _moment(said: Any) -> datetime:
+    """A time as a listing has it; the library's own reading of any notation takes longer than all else of a listing."""
+    from botocore.utils import parse_timestamp
+
+    try:
+        moment = datetime.fromisoformat(said)
+    except (TypeError, ValueError):
+        moment = None
+    return moment if moment and moment.tzinfo else parse_timestamp(said)
 
 
 def _check(config: BucketConfig) -> None:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pacs_recover.errors import SourceError
+from pacs_recover.formats import manifest
 from pacs_recover.model import COMPONENTS, Backup, Fact
 from pacs_recover.sources import Problem, names
 from pacs_recover.sources.s3 import archive, bucket
+from pacs_recover.sources.s3.beside import Beside
 from pacs_recover.sources.s3.errors import Unreadable
 from pacs_recover.sources.s3.pages import Entry, Page, pages, side_by_side
 from pacs_recover.sources.s3.place import Place
@@ -40,11 +42,19 @@ class Listing:
         self.now = datetime.now(UTC)
         self.ids = names.Ids()
         self.without_versions: Unreadable | None = None
+        self.beside = Beside()
 
     def run(self) -> Iterator[Backup | Problem]:
         """Every backup, and what could not be listed. SourceError where the bucket cannot be read at all."""
+        try:
+            yield from self._found()
+        except SourceError:
+            yield from self.beside.rest()
+            raise
+        yield from self.beside.rest()
+
+    def _found(self) -> Iterator[Backup | Problem]:
         self.versions = bucket.keeps_versions(self.client, self.top)
-        self.facts = bucket.facts(self.client, self.top, self.versions)
         directories: list[str] = []
         denied: Unreadable | None = None
         try:
@@ -120,11 +130,17 @@ class Listing:
 
     def _backups(self, page: Page) -> Iterator[Backup]:
         for entry in page.entries:
+            is_record = entry.key.endswith(manifest.ENDS) and _is_current(entry)
+            yield from self.beside.passing(entry.key, self._place(entry).url if is_record else "")
             *directories, name = entry.key.split("/")
             home = next((part for part in reversed(directories) if part in COMPONENTS), "")
             said = names.read(name, home)
             if said and self.component in (None, said.component) and not any(d.startswith(".") for d in directories):
-                yield self._backup(entry, said)
+                backup = self._backup(entry, said)
+                if backup.current:
+                    self.beside.wait(entry.key, backup)
+                else:  # which version of a manifest belonged to it is not known
+                    yield backup
 
     def _backup(self, entry: Entry, said: names.Name) -> Backup:
         # a size and a time are all that a name is held against
@@ -143,7 +159,7 @@ class Listing:
             storage_class=entry.storage_class,
             readable=not archived or entry.thawed_until is not None,
             current=_is_current(entry),
-            findings=(*odd, *_history(entry), *archived, *self.facts),
+            findings=(*odd, *_history(entry), *archived),
         )
 
     def _id(self, entry: Entry, said: names.Name) -> str:

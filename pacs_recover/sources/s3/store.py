@@ -8,12 +8,13 @@ import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 from pacs_recover.errors import SourceError
 from pacs_recover.formats.streams import Reader
 from pacs_recover.site.model import BucketConfig
 from pacs_recover.sources.litestream_store import Entry, Vanished
-from pacs_recover.sources.s3.client import CONNECTIONS, connected, telling
+from pacs_recover.sources.s3.client import CONNECTIONS, connected, credentials, telling
 from pacs_recover.sources.s3.download import streamed
 from pacs_recover.sources.s3.pages import pages
 from pacs_recover.sources.s3.place import Place
@@ -36,8 +37,13 @@ class S3Store:
 
     @property
     def url(self) -> str:
-        """What ``litestream restore`` is given for it."""
-        return f"s3://{self.config.bucket}/{self.root}".rstrip("/")
+        """What ``litestream restore`` is given for it: with the endpoint as 0.5 takes it, never with credentials."""
+        place = f"s3://{self.config.bucket}/{self.root}".rstrip("/")
+        if self.config.endpoint is None:
+            return place
+        server = urlsplit(self.config.endpoint)
+        asked = {"endpoint": f"{server.scheme}://{server.netloc.rpartition('@')[2]}", "region": self.config.region}
+        return f"{place}?{urlencode({name: value for name, value in asked.items() if value}, safe=':/')}"
 
     def close(self) -> None:
         """Close the connections; the next use opens them again."""
@@ -74,6 +80,10 @@ class S3Store:
         with telling(place):
             head = self._connected().head_object(**place.named)
         return {str(name).lower(): str(value) for name, value in head.get("Metadata", {}).items()}
+
+    def credentials(self) -> dict[str, str]:
+        """What the connection signs with now, by the names of AWS's credentials file. SourceError."""
+        return credentials(self._connected(), Place(self.config.bucket, self.root))
 
     def _head(self, place: Place, length: int) -> bytes:
         asked: dict[str, Any] = {**place.named, "Range": f"bytes=0-{max(length, 1) - 1}"}

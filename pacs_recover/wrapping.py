@@ -1,4 +1,4 @@
-"""Lines for a terminal: outside text made harmless and wrapped by the columns it really takes."""
+"""Lines for a terminal: symbols, and outside text made harmless and wrapped by the columns it really takes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,19 @@ import unicodedata
 
 from pacs_recover.text import safe
 
+SYMBOLS = {
+    "waiting": "·",
+    "running": "▸",
+    "passed": "✓",
+    "failed": "✗",
+    "cut": "!",
+    "undone": "↶",
+    "made": "•",
+    "ok": "✓",
+    "warn": "!",
+    "bad": "✗",
+}
+"""State is always a symbol and a word, never colour alone."""
 LONGEST = 2000
 """Characters of one piece of outside text; evidence is a sentence, not a file."""
 
@@ -17,7 +30,7 @@ def clean(text: str) -> str:
 
 def columns(text: str) -> int:
     """The columns that a terminal gives it: two for a wide character, none for a combining one."""
-    return sum(_width(char) for char in text)
+    return len(text) if text.isascii() else sum(_width(char) for char in text)
 
 
 def _width(char: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pacs_recover.report.wrapping import LONGEST, clean, columns, pad, wrap
+from pacs_recover.wrapping import LONGEST, clean, columns, pad, wrap
 
 
 def test_wide_and_combining_characters_take_the_columns_that_a_terminal_gives_them() -> None:

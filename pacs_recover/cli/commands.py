@@ -1,0 +1,105 @@
+"""The commands and their options, as click reads them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+import click
+
+from pacs_recover import __version__
+from pacs_recover.errors import Interrupted, UsageError
+
+ROOMS = {
+    "demo": ("demo",),
+    "looking": ("site_group", "show_catalog", "preview", "diff", "extract", "status"),
+    "thaw": ("thaw",),
+    "points": ("show_points",),
+    "verifying": ("verify",),
+    "audit": ("audit_group",),
+    "locks": ("lock_group",),
+    "restoring": ("show_plan", "restore"),
+    "drilling": ("drill", "rto"),
+    "runs": ("show_runs", "attach", "resume", "rollback", "close", "show_report"),
+}
+"""Every command's function, by the module that it is in."""
+NAMED = {
+    function: function.removeprefix("show_").removesuffix("_group") for every in ROOMS.values() for function in every
+}
+"""What each is called."""
+
+
+class Commands(click.Group):
+    """Loads a command's module only when it is asked for: none pays for the others, the console for none."""
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        """The command of this name."""
+        for room, functions in ROOMS.items():
+            for function in functions:
+                if NAMED[function] == name:
+                    return cast(click.Command, getattr(import_module(f"pacs_recover.cli.{room}"), function))
+        return None
+
+    def list_commands(self, context: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        """The names of all."""
+        return sorted(NAMED.values())
+
+
+@click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--site", "site", type=click.Path(path_type=Path), metavar="FILE", help="The site file.")
+@click.option("--state", type=click.Path(path_type=Path), metavar="DIR", help="The state directory (runs, plans).")
+@click.option("--read-only", is_flag=True, help="Refuse everything that changes anything.")
+@click.option("--ticket", metavar="ID", help="The ticket that the audit names (or $PACS_RECOVER_TICKET).")
+@click.option("--slow/--fast", default=None, help="The console for slow links (default: on SSH).")
+@click.version_option(__version__, prog_name="pacs-recover")
+@click.pass_context
+def cli(
+    click_context: click.Context,
+    site: Path | None,
+    state: Path | None,
+    read_only: bool,
+    ticket: str | None,
+    slow: bool | None,
+) -> None:
+    """Bring PACS Bridge back from its backups: browse, preview, plan, restore, roll back.
+
+    Without a command it opens the console.
+
+    Exit status: 0 done; 1 failed and rolled back; 2 wrong usage; 3 a source or backup could not be read; 4 rollback
+    incomplete, a person is needed; 5 refused; 6 a backup was found bad; 7 the run goes on without this terminal;
+    130 interrupted before anything was changed.
+    """
+    if ticket:
+        os.environ["PACS_RECOVER_TICKET"] = ticket  # the run's worker has it from there too
+    if read_only:
+        from pacs_recover import confinement
+
+        confinement.enforce(state)
+    if click_context.invoked_subcommand is None:
+        from pacs_recover.cli.console import open_console
+
+        sys.exit(open_console(site, state, read_only=read_only, slow=slow))
+    from pacs_recover.cli.context import Context
+
+    click_context.obj = Context(site, state, read_only, slow)
+
+
+def run(words: Sequence[str]) -> int:
+    """Do what the words say and give the exit code. UsageError, Interrupted, RecoverError of an option's own value."""
+    try:
+        code = cli.main(list(words), prog_name="pacs-recover", standalone_mode=False)
+    except click.ClickException as problem:
+        raise _usage(problem) from problem
+    except click.Abort as problem:
+        raise Interrupted("interrupted: nothing was changed") from problem
+    return code if isinstance(code, int) else 0
+
+
+def _usage(problem: click.ClickException) -> UsageError:
+    context = getattr(problem, "ctx", None)
+    hint = f"see: {context.command_path} --help" if context else "see: pacs-recover --help"
+    return UsageError(problem.format_message(), hint)

@@ -1,0 +1,1 @@
+"""Hostile bytes for every format: ``python -m tests.fuzz TARGET --seconds N``."""
