@@ -32,12 +32,12 @@ def test_while_a_command_has_the_site_a_restore_is_refused_and_names_it(
     backup.communicate(timeout=60)
     assert shell("lock", "show", "--json", code=0).json["locks"], "what it started goes on"
     (small.root / "state").mkdir(exist_ok=True)
-    until(lambda: _killed_sleeper() and not shell("lock", "show", "--json").json["locks"])
+    until(lambda: _killed_sleeper(small.live) and not shell("lock", "show", "--json").json["locks"])
     shell("restore", "--yes", "--plan", plan, code=0)
 
 
-def _killed_sleeper() -> bool:
-    """End what the command left: the only one of its kind that has our lock open."""
+def _killed_sleeper(live: Path) -> bool:
+    """End what the command left: the only one that has a lock of this site open; other tests hold locks of theirs."""
     import os
 
     for process in Path("/proc").glob("[0-9]*"):
@@ -46,7 +46,7 @@ def _killed_sleeper() -> bool:
         except OSError:
             continue
         if (
-            any(".pacs_recover/" in link and link.endswith(".lock") for link in links)
+            any(link.startswith(f"{live}/") and link.endswith(".lock") for link in links)
             and int(process.name) != os.getpid()
         ):
             os.kill(int(process.name), signal.SIGKILL)

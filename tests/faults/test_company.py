@@ -120,7 +120,7 @@ def test_the_terminal_is_hung_up_at_a_call_of_the_worker(lab: Lab, plan: str, tm
     lab.choose(*PLANS[plan])
     script = tmp_path / "script"
     injection = Injection("script", roots=(lab.site.root,), script=script)
-    for at in few(lab.points(injection), 1)[:: 2 if ALL else 9]:
+    for at in few(lab.points(injection), 1)[:: 2 if ALL else 20]:
         lab.site.reset()
         fresh = lab.site.plan(*(lab.site.demo.good[name] for name in PLANS[plan]))
         plans.save(fresh, lab.site.state, Authority())
@@ -143,7 +143,7 @@ def test_the_front_end_is_killed_at_any_of_its_own_calls(lab: Lab) -> None:
     lab.choose("config", "certs", "queue")
     injection = Injection("kill", roots=(lab.site.root,))
     calls = 0
-    for at in range(1, 200, 1 if ALL else 12):
+    for at in range(1, 200, 1 if ALL else 20):
         lab.site.reset()
         fresh = lab.site.plan(*(lab.site.demo.good[name] for name in PLANS["full"]))
         plans.save(fresh, lab.site.state, Authority())

@@ -77,7 +77,7 @@ def test_the_power_goes_for_real(lab: Lab, tmp_path: Path) -> None:
             own = Lab(site, lab.workers)
             own.site.reset = resetting(disk, site.reset)  # type: ignore[method-assign]
             own.choose("config", "certs", "queue")
-            for at in few(own.points(Injection(roots=(site.root,))), 3 if ALL else 1)[:: 1 if ALL else 5]:
+            for at in few(own.points(Injection(roots=(site.root,))), 3 if ALL else 1)[:: 1 if ALL else 9]:
                 with lab.case(at):
                     lab.tally[cut_for_real(own, disk, at)] += 1
             disk.mend()
