@@ -40,10 +40,21 @@ def _steps(job: Job, parts: list[Component]) -> Iterator[Step]:
         yield Step("See how far the Litestream replica is", lambda: following.note(job))
     for question in job.questions:
         yield Step(question.title, lambda question=question: question.details, kind="ask")  # type: ignore[misc]
-    yield Step(f"Stop {names}", lambda: job.target.control.stop(), phase="down")
+    if job.validation is not None:
+        yield Step(f"Stop {names}", lambda: job.target.control.stop(), phase="down")
     for part in parts:
         yield from part.swap(job)
     yield Step("What is live is what was verified", lambda: job.target.check_live(), kind="check")
+    if job.validation is not None:
+        yield from _proof(job, names, job.validation)
+    if watched:
+        yield Step("The replica follows the live queue again", lambda: following.follows(job), kind="check")
+    for part in parts:
+        if isinstance(part, Afterwards):
+            yield from part.afterwards(job)
+
+
+def _proof(job: Job, names: str, validation: tuple[Step, ...]) -> Iterator[Step]:
     yield Step(f"Start {names}", lambda: job.target.control.start())
     yield Step(
         "PACS Bridge runs and answers",
@@ -51,6 +62,7 @@ def _steps(job: Job, parts: list[Component]) -> Iterator[Step]:
         kind="check",
         phase="up",
     )
+    yield from validation
     yield Step(
         "PACS Bridge stays up",
         lambda: job.target.control.soak(),
@@ -58,11 +70,6 @@ def _steps(job: Job, parts: list[Component]) -> Iterator[Step]:
         phase="soak",
         covers="Service starts with restored data",
     )
-    if watched:
-        yield Step("The replica follows the live queue again", lambda: following.follows(job), kind="check")
-    for part in parts:
-        if isinstance(part, Afterwards):
-            yield from part.afterwards(job)
 
 
 def ready(job: Job) -> str:

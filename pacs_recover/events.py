@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from pacs_recover.model import Backup, Phase, StepKind
+from pacs_recover.model import Backup, FactState, Phase, StepKind
 
 Outcome = Literal[
     "restored",
@@ -22,6 +22,12 @@ Outcome = Literal[
     "unfinished",
 ]
 """How a run ended; the last two are what a reader sees of one that has not."""
+
+
+SandboxKind = Literal["root", "process", "container"]
+"""What a drill restores into: a directory alone, or one in which the service runs too."""
+Topic = Literal["sandbox", "message", "queue", "health", "finding", "production", "teardown", "observation", "action"]
+"""What a note of a drill is about."""
 
 
 class StepLine(Struct, frozen=True, kw_only=True):
@@ -63,6 +69,22 @@ class Question(Struct, frozen=True):
     details: str
 
 
+class Drill(Struct, frozen=True, kw_only=True):
+    """What makes a run a drill: the same restore, into a sandbox."""
+
+    sandbox: SandboxKind
+    why: str = ""
+    """Why the service is not started, where it is not."""
+    home: str = ""
+    """The drill's own directory; its live paths lie below."""
+    production: tuple[LivePath, ...] = ()
+    """The real live parts, which are looked at before and after, and never changed."""
+    participants: tuple[str, ...] = ()
+    observations: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+    """What is to be improved."""
+
+
 class Request(Struct, frozen=True, kw_only=True):
     """Everything that a run is rebuilt from: by the worker, by a resume, by another version's rollback."""
 
@@ -83,6 +105,7 @@ class Request(Struct, frozen=True, kw_only=True):
     """Whether messages that only the live queue has are added to the restored one after the stop."""
     since: datetime | None = None
     """When the outage began, if the operator said so."""
+    drill: Drill | None = None
     at: datetime | None = None
     """The time whose state was asked for, if the operator said one."""
 
@@ -204,6 +227,15 @@ class Undone(Event, frozen=True, kw_only=True):
     evidence: str = ""
 
 
+class Noted(Event, frozen=True, kw_only=True):
+    """Something for a drill's record, seen by it or said by those who took part; it may come after the end."""
+
+    topic: Topic
+    title: str
+    evidence: str = ""
+    state: FactState = "ok"
+
+
 class Ended(Event, frozen=True, kw_only=True):
     """The run is over; ``left`` is what a person still has to do, in order."""
 
@@ -228,6 +260,7 @@ AnyEvent = (
     | Effect
     | Sealed
     | Undone
+    | Noted
     | Ended
 )
 

@@ -69,7 +69,9 @@ def question(site: Site) -> Question | None:
 
 
 def is_watched(job: Job) -> bool:
-    """Whether the run has to see a replica follow."""
+    """Whether the run has to see a replica follow: a drill runs no Litestream, so that none follows its queue."""
+    if not any(LITESTREAM in service.name.lower() for service in job.services):
+        return False
     accepted = any(question.title == UNPROVEN for question in job.questions)
     return "queue" in job.choices and not accepted and bool(replicas(job.look.site))
 

@@ -14,17 +14,18 @@ import msgspec
 from pacs_recover import engine, marking, questions, worker
 from pacs_recover import plan as plans
 from pacs_recover.authority import Authority
-from pacs_recover.errors import Busy, RecoverError, Refused
+from pacs_recover.errors import Busy, RecoverError, Refused, SourceError
 from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Planned, Request, Resumed
 from pacs_recover.jobs import live_paths, open_job
 from pacs_recover.journal import Journal, Reader, is_written, read
 from pacs_recover.model import UNDECODABLE
 from pacs_recover.plan import Plan
-from pacs_recover.runs import ENDS, is_finished, last_end, planned
+from pacs_recover.runs import ENDS, is_drill, is_finished, last_end, planned
 from pacs_recover.site import Site
 from pacs_recover.state import JOURNAL, State
 from pacs_recover.target import lock
 from pacs_recover.target.host import live_trees
+from pacs_recover.target.sandbox import refuse_drill
 from pacs_recover.text import safe
 
 PATIENCE = 0.2
@@ -159,8 +160,13 @@ def start(plan: Plan, state: State, authority: Authority, *, assume_yes: bool) -
     run = state.new_run()
     plans.use_up(plan, state, run)
     request = msgspec.structs.replace(plan.request, run=run.name, assume_yes=assume_yes)
-    _write(run / worker.REQUEST, msgspec.json.encode(request))
+    write_request(run, request)
     return Following(run, worker.spawn(run, "restore", authority))
+
+
+def write_request(run: Path, request: Request) -> None:
+    """Leave a request where the run's worker finds it. OSError."""
+    _write(run / worker.REQUEST, msgspec.json.encode(request))
 
 
 def take_up(run: Path, purpose: worker.Purpose, authority: Authority) -> Following:
@@ -169,6 +175,8 @@ def take_up(run: Path, purpose: worker.Purpose, authority: Authority) -> Followi
     if is_written(run / JOURNAL):
         raise Refused(f"run {run.name} is still going on", f"follow it: pacs-recover attach {run.name}")
     events, _ = read(run / JOURNAL)
+    if is_drill(events):
+        refuse_drill(run.name)
     return Following(run, worker.spawn(run, purpose, authority, plans.operator()), skip=len(events))
 
 
@@ -254,6 +262,8 @@ def _close(run: Path, why: str) -> None:
         ended = last_end(journal.events)
         if ended and ended.outcome in ENDS:
             raise Refused(f"run {run.name} has ended: {ended.outcome}", "there is nothing to close")
+        if is_drill(journal.events):
+            refuse_drill(run.name)
         request = worker.request_of(journal.events) or worker.read_request(run)
         site_lock = lock.SiteLock(**marking.lock_paths(request), holder=marking.holder(run, plans.operator()))
         journal.step = None
@@ -274,8 +284,15 @@ def _kept(request: Request, journal: Journal) -> tuple[str, ...]:
 
 
 def unfinished(state: State) -> list[Path]:
-    """The runs of a state directory that have not ended, newest first."""
-    return [run for run in state.runs() if not is_finished(run / JOURNAL)]
+    """The runs of a state directory that have not ended, newest first; a drill changes nothing that is to be ended."""
+    return [run for run in state.runs() if not is_finished(run / JOURNAL) and not _is_drill(run)]
+
+
+def _is_drill(run: Path) -> bool:
+    try:
+        return is_drill(read(run / JOURNAL)[0])
+    except SourceError:
+        return False
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -30,8 +30,14 @@ def of(state: State, site: str) -> dict[str, float]:
         told = report.fold(events, damage)
         first = events[0] if events else None
         if told.outcome == "restored" and isinstance(first, Planned) and first.request.site.get("name") == site:
-            found |= {step.title: step.seconds for step in told.steps if step.seconds is not None}
+            found |= {step.title: step.seconds for step in _telling(told, first) if step.seconds is not None}
     return found
+
+
+def _telling(told: report.Report, first: Planned) -> list[report.StepReport]:
+    """The steps whose time says something of a live restore: a drill stops nothing."""
+    drill = first.request.mode == "drill"
+    return [step for step, line in zip(told.steps, first.steps, strict=False) if not (drill and line.phase == "down")]
 
 
 def predicted(steps: Sequence[StepLine], pace: Pace, carrying: float | None = None) -> float | None:

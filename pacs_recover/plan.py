@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,7 @@ def make(
     carry_over: bool = False,
 ) -> Plan:
     """Read every backup to its end, judge it, compare it with what lives. BadBackup, SourceError, RecoverError."""
+
     refuse_carrying(backups, carry_over)
     with state.audit.noting("plan", " ".join(backup.id for backup in backups), site.name) as entry:
         made = _make(site, backups, state, since, at, carry_over=carry_over)
@@ -101,11 +102,10 @@ def _make(
 ) -> Plan:
     live, services = live_paths(site), services_of(site)
     look = look_at(site, live, services, carry_over=carry_over)
-    choices, previews, comparisons = {}, {}, {}
+    comparisons = {}
     with state.scratch() as scratch:
         open_backup = opener(site, state.journals(), scratch)
-        for backup in backups:
-            choices[backup.component], previews[backup.component] = _read(backup, open_backup, scratch, look)
+        choices, previews = _read_all(backups, open_backup, scratch, look)
         together = replace(look, restored={name: scratch / name for name in choices})
         for backup in backups:
             comparisons[backup.component] = _compared(backup, scratch, together)
@@ -137,6 +137,28 @@ def _make(
         ),
         inputs=inputs(site, choices, look),
     )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Backups that were read to their end and found good, by component."""
+
+    choices: dict[str, Choice]
+    previews: dict[str, Preview]
+
+
+def read_and_judge(site: Site, backups: Sequence[Backup], state: State) -> Judged:
+    """Read every backup to its end and judge it, without a look at what lives. BadBackup, SourceError, RecoverError."""
+    look = look_at(site, live_paths(site), services_of(site))
+    with state.scratch() as scratch:
+        return Judged(*_read_all(backups, opener(site, state.journals(), scratch), scratch, look))
+
+
+def _read_all(
+    backups: Sequence[Backup], open_backup: Any, scratch: Path, look: Look
+) -> tuple[dict[str, Choice], dict[str, Preview]]:
+    read = {backup.component: _read(backup, open_backup, scratch, look) for backup in backups}
+    return {name: one[0] for name, one in read.items()}, {name: one[1] for name, one in read.items()}
 
 
 def _read(backup: Backup, open_backup: Any, scratch: Path, look: Look) -> tuple[Choice, Preview]:

@@ -26,7 +26,14 @@ def is_finished(journal: Path) -> bool:
     except SourceError:
         return False
     ended = last_end(events)
-    return ended is not None and ended.outcome in ENDS and not is_written(journal)
+    ends = ended is not None and (ended.outcome in ENDS or is_drill(events))
+    return ends and not is_written(journal)
+
+
+def is_drill(events: Sequence[AnyEvent]) -> bool:
+    """Whether the run was a drill: it changed nothing live, so nothing of it can be gone on with or taken back."""
+    first = planned(events)
+    return first is not None and first.request.mode == "drill"
 
 
 def planned(events: Sequence[AnyEvent]) -> Planned | None:

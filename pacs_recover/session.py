@@ -39,11 +39,12 @@ from pacs_recover.journal import is_written, read
 from pacs_recover.model import Amount, Backup, Preview
 from pacs_recover.plan import Plan
 from pacs_recover.report import Report
-from pacs_recover.runs import is_finished
+from pacs_recover.runs import is_drill, is_finished
 from pacs_recover.site import Site
 from pacs_recover.sources import Source, sources_of
 from pacs_recover.sources.file import FileSource
 from pacs_recover.state import JOURNAL, State, default_place
+from pacs_recover.target.sandbox import refuse_drill
 from pacs_recover.text import safe
 from pacs_recover.thawing import Offer, Tier
 
@@ -154,6 +155,8 @@ class Session:
     def undo_plan(self, run: Path) -> list[str]:
         """What rolling back a run would undo, and what arrived since it. RecoverError."""
         events, _ = read(run / JOURNAL)
+        if is_drill(events):
+            refuse_drill(run.name)
         if rolling_back.is_restored(events):
             return rolling_back.make(run.name, events, self.state).lines()
         made = [effect.title for effect in report.fold(events).effects if effect.state != "undone"]

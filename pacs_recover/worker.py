@@ -29,7 +29,9 @@ from pacs_recover.marking import holder, lock_paths, mark, refuse_newer, refuse_
 from pacs_recover.model import UNDECODABLE, Step
 from pacs_recover.runs import last_end
 from pacs_recover.state import JOURNAL, State, discard_scratch
+from pacs_recover.target.host import Target
 from pacs_recover.target.lock import SiteLock
+from pacs_recover.target.sandbox import Sandbox, refuse_drill
 from pacs_recover.text import safe
 
 Purpose = Literal["restore", "resume", "rollback"]
@@ -139,8 +141,7 @@ def restore(run: Path, stop: Callable[[], bool]) -> int:
     request = read_request(run)
     with closing(Journal(run / JOURNAL, create=True)) as journal:
         try:
-            job = open_job(request, journal, sibling_journals(run))
-            steps: tuple[Step, ...] = checklist(job)
+            target, steps = opened(request, journal)
             problem: Exception | None = None
         except Exception as error:
             steps, problem = (), error
@@ -150,19 +151,33 @@ def restore(run: Path, stop: Callable[[], bool]) -> int:
         try:
             lock = SiteLock(**lock_paths(request), holder=holder(run, request.operator))
         except Exception as error:  # whatever it is, it is told: nothing was touched
-            return refused(journal, error)
+            return refused(journal, error, target)
         with closing(lock):
             try:
                 lock.mark(mark(request, run, refuse_unfinished(lock, run.name)))
             except Exception as error:
-                return refused(journal, error)
-            return drive(engine.run(steps, job.target, stopping=stop), run, request, journal, lock)
+                return refused(journal, error, target)
+            return drive(engine.run(steps, target, stopping=stop), run, request, journal, lock)
+
+
+def opened(request: Request, journal: Journal) -> tuple[Target, tuple[Step, ...]]:
+    """The target and the checklist of a request: of a drill with its sandbox made. RecoverError, OSError."""
+    journals = sibling_journals(journal.path.parent)
+    if request.mode == "drill":
+        from pacs_recover.drill.opening import open_drill  # deferred: it loads what certificates are read with
+
+        rehearsal = open_drill(request, journal, journals)
+        return rehearsal.target, rehearsal.steps()
+    job = open_job(request, journal, journals)
+    return job.target, checklist(job)
 
 
 def take_up(run: Path, purpose: Literal["resume", "rollback"], operator: str, stop: Callable[[], bool]) -> int:
     """Go on with, or roll back, a run that exists. Refused where another run is newer or it cannot be resumed."""
     with closing(Journal(run / JOURNAL, create=False)) as journal:
         request = request_of(journal.events) or read_request(run)
+        if request.mode == "drill":
+            refuse_drill(run.name)
         with closing(SiteLock(**lock_paths(request), holder=holder(run, operator))) as lock:
             refuse_newer(lock, run.name)
             job = open_job(request, journal, sibling_journals(run))
@@ -224,10 +239,12 @@ def _reply(asked: Asked, run: Path, request: Request, journal: Journal) -> bool:
     return yes
 
 
-def refused(journal: Journal, error: Exception) -> int:
-    """End a run that may not even begin."""
+def refused(journal: Journal, error: Exception, target: Target | None = None) -> int:
+    """End a run that may not even begin; a drill's sandbox goes with it."""
     discard_scratch(journal.path.parent)
     message, hint, code = engine.told(error)
+    if isinstance(target, Sandbox):
+        target.tidy()
     journal.write(Failed, title="Begin", evidence=message, hint=hint, exit_code=code)
     journal.write(Ended, outcome="failed_untouched", exit_code=code, evidence=message)
     return code

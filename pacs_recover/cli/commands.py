@@ -67,7 +67,7 @@ def cli(
 
 
 def _add_commands() -> None:
-    from pacs_recover.cli import audit, demo, locks, looking, points, restoring, runs, thaw, verifying
+    from pacs_recover.cli import audit, demo, drilling, locks, looking, points, restoring, runs, thaw, verifying
 
     for command in (
         demo.demo,
@@ -84,6 +84,8 @@ def _add_commands() -> None:
         locks.lock_group,
         restoring.show_plan,
         restoring.restore,
+        drilling.drill,
+        drilling.rto,
         runs.show_runs,
         runs.attach,
         runs.resume,

@@ -21,7 +21,9 @@ from pacs_recover.cli.context import interactive, leave, program_for
 from pacs_recover.errors import RecoverError
 from pacs_recover.events import AnyEvent, Asked, Began, Effect, Ended, Failed, Handed, Progress, Sealed, Undone
 from pacs_recover.front import PATIENCE, Following
+from pacs_recover.journal import read
 from pacs_recover.plan import operator
+from pacs_recover.runs import is_drill
 from pacs_recover.state import JOURNAL
 from pacs_recover.text import safe
 
@@ -31,11 +33,20 @@ INDENT = " " * 11
 """Before evidence, which goes under its title."""
 
 
-def end(start: Callable[[], Following], as_json: bool, *, ok: tuple[str, ...] = ()) -> None:
-    """Start and follow a run; leave with its exit code, or 0 where its outcome is one that was asked for (``ok``)."""
+def end(
+    start: Callable[[], Following],
+    as_json: bool,
+    *,
+    ok: tuple[str, ...] = (),
+    afterwards: Callable[[Following], None] | None = None,
+) -> None:
+    """Start and follow a run; leave with its exit code, or 0 where its outcome is one that was asked for (``ok``).
+
+    ``afterwards`` is done with a run that has ended, before its report is shown.
+    """
     with _detaching() as asked:
         following = start()
-        code = follow(following, as_json, asked)
+        code = follow(following, as_json, asked, afterwards)
     if code != DETACHED and following.ended and following.ended.outcome in ok:
         code = 0
     leave(code)
@@ -52,11 +63,18 @@ def _detaching() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def follow(following: Following, as_json: bool, detaching: Callable[[], bool] = lambda: False) -> int:
+def follow(
+    following: Following,
+    as_json: bool,
+    detaching: Callable[[], bool] = lambda: False,
+    afterwards: Callable[[Following], None] | None = None,
+) -> int:
     """Show a run until it ends; the run's exit code, or 7 where the operator or the reader of the output left it."""
     telling = Telling(following, as_json, detaching)
     try:
         telling.until_over()
+        if afterwards and following.ended and not detaching():
+            afterwards(following)
         return finished(following, as_json) if not detaching() else detached(following.run, as_json)
     except BrokenPipeError:
         with suppress(OSError):
@@ -193,7 +211,8 @@ def detached(run: Path, as_json: bool) -> int:
         output.line({"kind": "detached", "run": run.name, "exit_code": DETACHED})
     output.say(f"\nThe run {run.name} goes on without this terminal.")
     output.say(f"  follow it:  {program_for(run)} attach {run.name}")
-    output.say(f"  undo it:    {program_for(run)} rollback {run.name}")
+    if not is_drill(read(run / JOURNAL)[0]):
+        output.say(f"  undo it:    {program_for(run)} rollback {run.name}")
     return DETACHED
 
 

@@ -120,7 +120,7 @@ def print_plan(made: Plan, *, err: bool = False) -> None:
 
 def _skew(made: Plan, backup: Backup) -> str:
     """How far a backup lies from the time of its set; nothing where it is the set's only one, or just of that time."""
-    off = sets.skew(backup, made.anchor) if made.anchor else 0.0
+    off = sets.skew(backup, made.anchor) if made.anchor and len(made.request.choices) > 1 else 0.0
     if not off:
         return ""
     return f", {output.brief(abs(off))} {'before' if off > 0 else 'after'} the set's time"

@@ -20,7 +20,9 @@ from pacs_recover.front import Following
 from pacs_recover.jobs import LIVE
 from pacs_recover.journal import read
 from pacs_recover.plan import operator
+from pacs_recover.runs import is_drill
 from pacs_recover.state import JOURNAL
+from pacs_recover.target.sandbox import refuse_drill
 from pacs_recover.text import safe, seconds, stamp
 
 UNDONE = ("rolled_back", "interrupted", "failed_untouched")
@@ -43,8 +45,9 @@ def show_runs(context: Context, as_json: bool) -> None:
 
 def _run_row(row: dict[str, Any]) -> tuple[str, ...]:
     local = output.local(datetime.fromisoformat(row["started_at"])) if row["started_at"] else "-"
+    drill = "drill of " if row["mode"] == "drill" else ""
     what = "full" if set(row["components"]) == set(LIVE) else ",".join(row["components"])
-    said = f"{what}, {safe(row['operator'])}" if what else "unknown"
+    said = f"{drill}{what}, {safe(row['operator'])}" if what else "unknown"
     return row["run"], local, seconds(row["total_seconds"]), row["outcome"], said
 
 
@@ -98,6 +101,8 @@ def _newest(context: Context, run: str) -> Path:
     """The run, if no later one changed its site."""
     found = context.state.find(run)
     events, _ = read(found / JOURNAL)
+    if is_drill(events):
+        refuse_drill(found.name)
     front.refuse_newer(worker.request_of(events) or worker.read_request(found), found.name)
     return found
 

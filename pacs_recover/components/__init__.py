@@ -53,6 +53,8 @@ class Job:
     services: tuple[Service, ...] = ()
     host: Target | None = None
     """None while only the checklist is wanted."""
+    validation: tuple[Step, ...] | None = ()
+    """What else the restored service is tried with, once it answers; None: it is not started at all."""
 
     @property
     def target(self) -> Target:

@@ -15,6 +15,7 @@ from socketserver import ThreadingTCPServer
 from threading import Thread
 from typing import IO, NoReturn
 
+from pacs_recover.demo.listener import Listener, routes
 from pacs_recover.demo.messages import synthetic
 from pacs_recover.demo.queue import DELIVERED, PENDING, PROCESSING, SCHEMA, WAITING, timestamp, waiting_row
 from pacs_recover.demo.reading import Configuration, Unusable, configuration
@@ -164,8 +165,10 @@ def serve(settings: Configuration) -> None:
     log = Log(settings.log_file)
     queue = Queue(settings.database)
     health = Health(settings.health_port)
+    listener = Listener(settings.listener, settings.tls, settings.database, routes(settings.tree))
     log.write("info", "started", recovered=queue.recover(), depth=queue.depth())
     _work(settings, queue, health, log)
+    listener.close()
     health.close()
     log.write("info", "stopped", depth=queue.depth())
     queue.close()

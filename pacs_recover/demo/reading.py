@@ -28,6 +28,11 @@ class Configuration:
     database: Path
     log_file: Path
     health_port: int
+    listener: tuple[str, int]
+    """The address and port of the HL7 listener."""
+    tls: ssl.SSLContext | None
+    """What the listener speaks TLS with; None: it does not."""
+    tree: Mapping[str, Any]
     message_ttl: timedelta
     enqueue_every: float
     deliver_every: float
@@ -42,9 +47,9 @@ def configuration(path: Path, environment: Mapping[str, str]) -> Configuration:
     try:
         for name in tree.get("demo", {}).get("include", ()):
             _yaml(path.parent / name)
-        for settings, is_server in _tls_sections(tree):
-            _load_tls(settings, is_server=is_server)
-        return _configuration(tree)
+        contexts = [_load_tls(settings, is_server=is_server) for settings, is_server in _tls_sections(tree)]
+        first = tree["hl7"]["listener"].get("tls", {}).get("enabled") in (True, "true")
+        return _configuration(tree, contexts[0] if first else None)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Unusable(
             f"{path.name} has no usable {error.args[0] if isinstance(error, KeyError) else 'value'}"
@@ -88,7 +93,7 @@ def _tls_sections(tree: dict[str, Any]) -> list[tuple[dict[str, Any], bool]]:
     return [(tls, is_server) for tls, is_server in found if tls.get("enabled") in (True, "true")]
 
 
-def _load_tls(tls: dict[str, Any], *, is_server: bool) -> None:
+def _load_tls(tls: dict[str, Any], *, is_server: bool) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if is_server else ssl.PROTOCOL_TLS_CLIENT)
     try:
         if is_server or "cert_path" in tls:
@@ -99,15 +104,21 @@ def _load_tls(tls: dict[str, Any], *, is_server: bool) -> None:
         reason = getattr(error, "reason", None) or error.strerror or "not usable"
         names = " and ".join(Path(tls[key]).name for key in ("cert_path", "key_path", "ca_path") if key in tls)
         raise Unusable(f"certificates cannot be used ({names}): {reason}") from None
+    if is_server and tls.get("client_auth") in ("optional", "required"):
+        context.verify_mode = ssl.CERT_OPTIONAL if tls["client_auth"] == "optional" else ssl.CERT_REQUIRED
+    return context
 
 
-def _configuration(tree: dict[str, Any]) -> Configuration:
+def _configuration(tree: dict[str, Any], tls: ssl.SSLContext | None) -> Configuration:
     demo = tree.get("demo", {})
     fail_after = demo.get("fail_after")
-    _port(tree["hl7"]["listener"]["port"])
+    listener = tree["hl7"]["listener"]
     return Configuration(
         database=Path(tree["queue"]["database_path"]),
         log_file=Path(tree["logging"]["file"]),
+        listener=(str(listener.get("bind_address", "")), _port(listener["port"])),
+        tls=tls,
+        tree=tree,
         health_port=_port(tree["monitoring"]["health"]["port"]),
         message_ttl=_duration(tree["queue"].get("message_ttl", "24h")),
         enqueue_every=float(demo.get("enqueue_every", 0.5)),

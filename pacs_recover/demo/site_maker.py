@@ -103,7 +103,7 @@ class _Maker:
         self.live = directory / "live"
         self.store = Store(directory / "backups")
         self.every_kind = every_kind
-        self.sources: list[dict[str, str]] = [{"name": SOURCE, "kind": "local", "path": str(self.store.directory)}]
+        self.sources: list[dict[str, object]] = [{"name": SOURCE, "kind": "local", "path": str(self.store.directory)}]
         self.key_file = directory / "backup_key"
         self.settings = Settings(self.live, _free_port())
         self.authority = certificates.authority(now)
@@ -123,7 +123,7 @@ class _Maker:
             self._history(current)
             self._replica()
         program = _program(self.live)
-        environment = {**ENVIRONMENT, **_python_path()}
+        environment = {**ENVIRONMENT, "PACS_BRIDGE_PORT": str(_free_port()), **_python_path()}
         site_file = self.directory / "site.yaml"
         _write(site_file, self._site_file(program, environment).encode())
         return DemoSite(
@@ -220,7 +220,8 @@ class _Maker:
         root = self.directory / "litestream"
         with tempfile.TemporaryDirectory(dir=self.directory) as scratch:
             replica.write(root, Path(scratch), self.traffic, self.now)
-        self.sources.append({"name": replica.SOURCE, "kind": "litestream", "path": str(root)})
+        no_service = {"followed": False}
+        self.sources.append({"name": replica.SOURCE, "kind": "litestream", "path": str(root), **no_service})
 
     def _log_backups(self) -> None:
         last = self._last(4)
@@ -238,10 +239,16 @@ class _Maker:
     def _health_url(self) -> str:
         return f"http://127.0.0.1:{self.settings.health_port}/health/ready"
 
+    def _drill(self, run: tuple[str, ...], environment: Mapping[str, str]) -> dict[str, object]:
+        paths = [str(Path(entry)) for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
+        package = [str(Path(path) / "pacs_recover") for path in paths]
+        return {"start": list(run), "readable": sorted({*_readable(), *package}), "writable": [str(self.live / "run")]}
+
     def _site_file(self, program: Mapping[str, tuple[str, ...]], environment: Mapping[str, str]) -> str:
         owner, group = owner_names()
         etc, var = self.live / "etc/pacs_bridge", self.live / "var"
-        service = {"kind": "command", "name": "pacs_bridge", **{verb: list(argv) for verb, argv in program.items()}}
+        verbs = {verb: list(argv) for verb, argv in program.items() if verb != "run"}
+        service = {"kind": "command", "name": "pacs_bridge", **verbs}
         site = {
             "name": NAME,
             "live": {
@@ -263,15 +270,23 @@ class _Maker:
             "key_copy": f"the safe in the hospital's IT office, seen {self.now:%Y-%m-%d}",
             "timezone": "UTC",
             "sources": self.sources,
+            "sandbox": str(self.directory / "sandbox"),
+            "drill": self._drill(program["run"], environment),
         }
         text: str = yaml.safe_dump(site, sort_keys=False, allow_unicode=True, width=1000)
         return "# A demo site made by pacs-recover demo: synthetic data, real files, a stand-in service.\n" + text
 
 
+def _readable() -> list[str]:
+    """What this very Python needs to run in a sandbox, beside the system's own directories."""
+    places = [sys.prefix, sys.base_prefix, sys.exec_prefix, str(Path(__file__).parents[1])]
+    return sorted({place for place in places if not Path(place).is_relative_to("/usr")})
+
+
 def _program(root: Path) -> dict[str, tuple[str, ...]]:
     """The service's commands: this very Python, which (-P) takes no module from the directory it is run in."""
     command = (sys.executable, "-P", "-m", "pacs_recover.demo.service")
-    return {verb: (*command, verb, "--root", str(root)) for verb in ("start", "stop", "status")}
+    return {verb: (*command, verb, "--root", str(root)) for verb in ("run", "start", "stop", "status")}
 
 
 def _python_path() -> dict[str, str]:

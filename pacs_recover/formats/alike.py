@@ -39,14 +39,14 @@ def _unlike(database: sqlite3.Connection, table: str, former: bool) -> str:
         if not _has(database, schema, table):
             return "it is missing"
     if lacking := _number(database, KEPT.format(t=name)):
-        return f"{count(lacking, 'row')} of the live queue have not come"
+        return f"it lacks {count(lacking, 'row')} of the live queue"
     if not former or not _has(database, "former", table):
         return ""
     has_id = "id" in {str(row[1]).lower() for row in database.execute(f"PRAGMA main.table_info({name})")}
     columns = "id" if has_id else "*"
     strange = STRANGE.format(t=name, c=columns)
     foreign = _number(database, FORMER.format(t=name, c=columns, strange=strange))
-    return f"{count(foreign, 'row')} are in it that were set aside" if foreign else ""
+    return f"it still holds {count(foreign, 'row')} of the replaced queue" if foreign else ""
 
 
 def _has(database: sqlite3.Connection, schema: str, table: str) -> bool:

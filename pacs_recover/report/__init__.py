@@ -1,6 +1,6 @@
 """What happened in a run, told from its journal alone: folded into a report, written out, or followed line by line."""
 
-from pacs_recover.report.contract import Report, summary, to_json
+from pacs_recover.report.contract import Report, StepReport, summary, to_json
 from pacs_recover.report.folding import fold
 from pacs_recover.report.followed import Teller, line, line_json
 from pacs_recover.report.page import headline
@@ -8,6 +8,7 @@ from pacs_recover.report.writers import as_html, as_json, as_markdown, as_text
 
 __all__ = [
     "Report",
+    "StepReport",
     "Teller",
     "as_html",
     "as_json",

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from pacs_recover.events import Outcome
+from pacs_recover.events import Outcome, SandboxKind, Topic
 from pacs_recover.journal import Damage
-from pacs_recover.model import FactState, StepKind
+from pacs_recover.model import Fact, FactState, StepKind
 
 StepState = Literal["waiting", "running", "passed", "failed", "cut", "undone"]
 """``cut``: it began and nobody saw it end; ``undone``: it passed and all that it changed was taken back."""
@@ -96,6 +96,47 @@ class Finding(Struct, frozen=True, kw_only=True):
     state: FactState
 
 
+class Note(Struct, frozen=True, kw_only=True):
+    """One result of a drill's functional validation."""
+
+    topic: Topic
+    title: str
+    evidence: str
+    state: FactState
+    at: datetime
+
+
+class Age(Struct, frozen=True, kw_only=True):
+    """How old a restored part is at the drill's start, or at the time asked for: what a loss then would have lost."""
+
+    component: str
+    backup: str
+    age_seconds: float
+    rpo_seconds: float | None
+    met: bool | None
+
+
+class DrillReport(Struct, frozen=True, kw_only=True):
+    """What makes a report that of a drill."""
+
+    sandbox: SandboxKind
+    why: str
+    """Why the service was not started though it should have been; else empty."""
+    participants: tuple[str, ...]
+    observations: tuple[str, ...]
+    actions: tuple[str, ...]
+    findings: tuple[Fact, ...]
+    results: tuple[Note, ...]
+    """Of the functional validation, in the order in which they came."""
+    ages: tuple[Age, ...]
+    production_equal: bool | None
+    """Whether the live site was after the drill what it was before; None where that was not seen."""
+    production: str
+    """The evidence."""
+    removed: str
+    """What became of the sandbox."""
+
+
 class Report(Struct, frozen=True, kw_only=True):
     """A run as its journal tells it; durations are seconds, rounded to milliseconds."""
 
@@ -145,6 +186,8 @@ class Report(Struct, frozen=True, kw_only=True):
     findings: tuple[Finding, ...]
     damage: tuple[Damage, ...]
     """Lines of the journal that could not be read; what they said is missing here."""
+    drill: DrillReport | None = None
+    """None for a live restore."""
 
     @property
     def changed(self) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import overload
 
-from pacs_recover.events import AnyEvent, Ended, Failed, Outcome, Planned, Request, Resumed
+from pacs_recover.events import AnyEvent, Ended, Failed, Noted, Outcome, Planned, Request, Resumed
 from pacs_recover.journal import Damage
-from pacs_recover.report import steps
+from pacs_recover.report import drilled, steps
 from pacs_recover.report.clocks import Passage, moments, passages
 from pacs_recover.report.contract import BackupUsed, Check, Failure, Finding, Report, Takeover
 
@@ -28,6 +28,8 @@ def fold(
     that saw to its own end. Whatever follows an end opens the run again, so that the last end counts.
     ``run`` names it where the first line is damaged.
     """
+    notes = [event for event in events if isinstance(event, Noted)]
+    events = [event for event in events if not isinstance(event, Noted)]  # what is said of a run is no part of it
     told = moments(events)
     working = alive and bool(events) and not isinstance(events[-1], Ended)
     idle = max(0.0, ((now or datetime.now(UTC)) - events[-1].at).total_seconds()) if working else 0.0
@@ -37,7 +39,7 @@ def fold(
     found = steps.rows(told, lines, told[-1].time + idle if working else None)
     request = planned.request if planned else _unknown(run)
     outcome = _outcome(events, alive)
-    return _report(events, tuple(damage), planned, request, outcome, worked, found)
+    return _report(events, tuple(damage), planned, request, outcome, worked, found, notes)
 
 
 def _report(
@@ -48,11 +50,12 @@ def _report(
     outcome: Outcome,
     worked: Sequence[Passage],
     found: dict[int, steps.Row],
+    notes: Sequence[Noted],
 ) -> Report:
     ends = [event for event in events if isinstance(event, Ended)]
     end = ends[-1] if ends and events[-1] is ends[-1] else None
     rto = request.rto_seconds if planned else None
-    recovery = _rounded(worked[-1].recovered) if worked else None
+    recovery = _rounded(worked[-1].recovered) if worked and not _unproven(request, found) else None
     outage = None if request.since is None or recovery is None else recovery + _before(request.since, events)
     return Report(
         run=request.run,
@@ -62,7 +65,7 @@ def _report(
         ended_at=end.at if end else None,
         total_seconds=_rounded(sum(passage.seconds for passage in worked)),
         rto_seconds=rto,
-        rto_met=_met(outcome, recovery, rto),
+        rto_met=None if _unproven(request, found) and outcome == "restored" else _met(outcome, recovery, rto),
         downtime_seconds=_rounded(sum(passage.downtime for passage in worked)),
         soak_seconds=_rounded(sum(row.seconds or 0.0 for row in found.values() if row.line.phase == "soak")),
         human_wait_seconds=_rounded(sum(passage.human_wait for passage in worked)),
@@ -88,7 +91,13 @@ def _report(
         resumed=tuple(_takeovers(events)),
         findings=tuple(_findings(request)),
         damage=damage,
+        drill=drilled.fold(request, notes, outcome, _failure(events), events[0].at if events else None),
     )
+
+
+def _unproven(request: Request, found: dict[int, steps.Row]) -> bool:
+    """Whether it is a drill in which no service was to be started, so that nothing ever answered."""
+    return request.mode == "drill" and not any(row.line.phase == "up" for row in found.values())
 
 
 def _carrying(rows: Iterable[steps.Row]) -> float | None:

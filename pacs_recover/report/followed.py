@@ -15,6 +15,7 @@ from pacs_recover.events import (
     Ended,
     Failed,
     Handed,
+    Noted,
     Passed,
     Planned,
     Progress,
@@ -26,7 +27,7 @@ from pacs_recover.events import (
 from pacs_recover.report.page import OUTCOMES
 from pacs_recover.report.steps import UNDO, amount, is_undoing
 from pacs_recover.text import both_times, seconds, size
-from pacs_recover.wrapping import clean
+from pacs_recover.wrapping import SYMBOLS, clean
 
 INTERNAL = {"request", "args", "steps"}
 """Fields that the engine needs and a reader of lines does not: the site, the inverses."""
@@ -91,7 +92,7 @@ def _told(event: AnyEvent, took: float | None) -> tuple[str, str, tuple[str, ...
 
 
 def _told_of_run(
-    event: Planned | Resumed | Handed | Effect | Sealed | Undone | Ended,
+    event: Planned | Resumed | Handed | Effect | Sealed | Undone | Noted | Ended,
 ) -> tuple[str, str, tuple[str, ...]]:
     """The same for what is no part of one step's own story."""
     match event:
@@ -109,6 +110,8 @@ def _told_of_run(
             return "•", "sealed", (event.path, size(event.size), f"SHA-256 {event.sha256[:16]}…")
         case Undone():
             return "↶", "undone", (event.title.removeprefix(UNDO), event.evidence)
+        case Noted():
+            return SYMBOLS[event.state], event.topic, (event.title, event.evidence)
         case Ended():
             left = f"to do: {'; '.join(event.left)}" if event.left else ""
             return "■", "ended", (OUTCOMES[event.outcome], event.evidence, left)

@@ -7,47 +7,10 @@ from dataclasses import dataclass
 from datetime import tzinfo
 
 from pacs_recover.events import Outcome
+from pacs_recover.report import drill_page
+from pacs_recover.report.blocks import Block, Facts, List, Row, Table
 from pacs_recover.report.contract import EffectReport, Report, StepReport
 from pacs_recover.text import both_times, count, precise, seconds, size
-
-
-@dataclass(frozen=True)
-class List:
-    """Sentences, in order; numbered where the order counts."""
-
-    title: str
-    items: tuple[str, ...]
-    numbered: bool = False
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Labels and values."""
-
-    title: str
-    pairs: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of a table: a state, short cells, what it is about, and the evidence."""
-
-    state: str
-    cells: tuple[str, ...]
-    subject: str
-    evidence: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows under their columns; the first is the state, the last two are the long ones."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[Row, ...]
-
-
-Block = List | Facts | Table
 
 
 @dataclass(frozen=True)
@@ -73,23 +36,34 @@ def page(report: Report, zone: tzinfo | None = None, command: str = COMMAND) -> 
 def state(report: Report) -> str:
     """Whether all is well: a restore that missed its RTO is good too, its headline says so."""
     if report.outcome in ("restored", "closed"):
-        return "good"
+        return "open" if report.drill and report.recovery_seconds is None else "good"
     return "open" if report.outcome == "running" else "bad"
 
 
 def headline(report: Report) -> str:
     """How it went, in one line that stands alone."""
-    prefix = "DRILL " if report.mode == "drill" else ""
-    return prefix + _headline(report)
+    return f"DRILL {_of_drill(report)}" if report.mode == "drill" else _headline(report)
+
+
+def _of_drill(report: Report) -> str:
+    """Of a drill counts whether it proved what it should: there is no site to be put right."""
+    if report.outcome in ("running", "unfinished", "closed"):
+        return _headline(report)
+    if report.outcome != "restored":
+        why = report.failure.title or report.failure.evidence if report.failure else report.reason
+        word = "INTERRUPTED" if report.outcome == "interrupted" else "FAILED"
+        return f"{word} after {seconds(report.total_seconds)}: {why}"
+    if report.drill and report.recovery_seconds is None:
+        return f"restored files in {seconds(report.total_seconds)}; the service was NOT STARTED, so it is not proven"
+    return _headline(report)
 
 
 def _headline(report: Report) -> str:
-    place = "sandbox" if report.mode == "drill" else "site"
     match report.outcome:
         case "restored":
             return f"RESTORED in {seconds(report.recovery_seconds)}, {_rto(report)}"
         case "rolled_back":
-            return f"ROLLED BACK after {seconds(report.total_seconds)}: the {place} is as it was"
+            return f"ROLLED BACK after {seconds(report.total_seconds)}: the site is as it was"
         case "rollback_incomplete":
             return "ROLLBACK INCOMPLETE: a person is needed"
         case "failed_untouched":
@@ -142,15 +116,20 @@ def _changes(report: Report) -> str:
 
 
 def _blocks(report: Report, zone: tzinfo | None, command: str) -> Iterator[Block]:
-    yield List("To do now, in this order", report.left, numbered=True)
+    if report.mode == "live":
+        yield List("To do now, in this order", report.left, numbered=True)
     yield List("To end this run, do one of", tuple(_ways_on(report, command)))
     yield List("What went wrong", tuple(_wrong(report)))
     yield Facts("Run", tuple(_run(report, zone)))
+    if report.drill:
+        yield from drill_page.opening(report.drill)
     yield Facts("Times", tuple(_times(report)))
     yield Table("Steps", ("State", "Step", "Time", "What", "Evidence"), tuple(_steps(report.steps)))
     yield Table(*_changed(report))
     yield Table("Checks", ("State", "Check", "Evidence"), tuple(_checks(report)))
     yield Table("Backups", ("Component", "Backup", "Evidence"), tuple(_backups(report, zone)))
+    if report.drill:
+        yield from drill_page.closing(report.drill)
     yield List("Kept", report.kept)
     yield List("Journal lines that could not be read", tuple(f"line {d.line}: {d.reason}" for d in report.damage))
 
@@ -167,6 +146,9 @@ def _empty(block: Block) -> bool:
 
 def _ways_on(report: Report, command: str) -> Iterator[str]:
     if report.outcome != "unfinished":
+        return
+    if report.mode == "drill":
+        yield f"start another one, which removes what is left of its sandbox: {command} drill"
         return
     if not report.going_back:
         yield f"go on where it was cut: {command} resume {report.run}"
@@ -260,8 +242,9 @@ def _checks(report: Report) -> Iterator[Row]:
 
 def _backups(report: Report, zone: tzinfo | None) -> Iterator[Row]:
     for backup in report.backups:
+        sha256 = backup.sha256 if report.mode == "drill" else f"{backup.sha256[:16]}…"
         odd = [f"{f.label}: {f.value}" for f in report.findings if f.backup == backup.id]
-        evidence = f"taken {both_times(backup.taken_at, zone)}; {size(backup.size)}; SHA-256 {backup.sha256[:16]}…"
+        evidence = f"taken {both_times(backup.taken_at, zone)}; {size(backup.size)}; SHA-256 {sha256}"
         asked = f"asked for {precise(backup.asked_at)}" if backup.asked_at else ""
         told = filter(None, (evidence, backup.manifest, asked, backup.reached, *odd))
         yield Row(backup.component, (), backup.id, "; ".join(told))

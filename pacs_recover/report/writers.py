@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from datetime import tzinfo
 from html import escape
 
+from pacs_recover.report.blocks import Block, Facts, List, Row, Table
 from pacs_recover.report.contract import Report, to_json
-from pacs_recover.report.page import COMMAND, Block, Facts, List, Row, Table, page
+from pacs_recover.report.page import COMMAND, page
 from pacs_recover.wrapping import SYMBOLS, clean, columns, pad, wrap
 
 INDENT = "  "

@@ -161,7 +161,7 @@ class Reading:
         try:
             if get_origin(hint) is Literal:
                 return _choice(value, get_args(hint))
-            return {Seconds: duration, Path: _path, str: _text}[hint](value)
+            return {Seconds: duration, Path: _path, str: _text, bool: _flag}[hint](value)
         except ValueError as error:
             return self.note(where, str(error))
 
@@ -184,6 +184,12 @@ def _text(value: Any) -> str:
         raise ValueError("is no text: put it in quotes")
     if "\0" in value:
         raise ValueError("holds a NUL character")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("is neither true nor false")
     return value
 
 

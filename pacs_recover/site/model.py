@@ -144,6 +144,35 @@ class HealthConfig(Closed, frozen=True):
     """Of the wait for the first good answer."""
 
 
+class DrillConfig(Closed, frozen=True):
+    """How a drill runs the service in a sandbox, and how it tries it there."""
+
+    sandbox: Literal["auto", "process", "container", "root"] = "auto"
+    """``auto``: as the service is run, a container or a process; ``root``: files only, no service is started."""
+    service: str | None = None
+    """Which of the site's services; None: the only one that is not Litestream."""
+    start: Argv = ()
+    """The service's program in the foreground, ``{config}`` for its configuration file; empty: as the service says."""
+    environment: dict[str, str] = {}
+    """Beside the service's own, which they override."""
+    readable: tuple[Path, ...] = ()
+    """Directories that the program needs to run, beside the system's own and its own."""
+    writable: tuple[Path, ...] = ()
+    """Directories that it writes beside the live ones; in the sandbox they begin empty."""
+    image: str | None = None
+    """Of the container; None: that of the site's container."""
+    runtime: Literal["docker", "podman"] | None = None
+    """None: that of the site's container, else docker."""
+    health: tuple[str, ...] | None = None
+    """Addresses that must answer 200 to 299, in the sandbox always at loopback; None: the site's."""
+    messages: tuple[Path, ...] = ()
+    """Files with one HL7 message each, which are sent beside the synthetic ones."""
+    message_timeout: Seconds = 10.0
+    """Of the wait for an acknowledgement."""
+    queued: tuple[str, ...] | None = None
+    """Message types that must reach the queue; None: those that an enabled outbound destination takes."""
+
+
 class Objective(Closed, frozen=True):
     """How fast a component has to be back, and how old its newest backup may be."""
 
@@ -199,6 +228,7 @@ class Site(Closed, frozen=True):
     objectives: dict[str, Objective] = msgspec.field(default_factory=lambda: dict(OBJECTIVES))
     """By component, and ``full`` for several together; all are always there."""
     sandbox: Path = Path("/var/lib/pacs_recover/sandbox")
+    drill: DrillConfig = DrillConfig()
     staging: tuple[Path, ...] = ()
     """Directories to stage in instead of the automatic choice: the first on the live path's filesystem."""
 

@@ -231,6 +231,34 @@ def _health(site: Site) -> Broken:
         yield ("health", "url"), "is no http address, or has a user in it", "write http://127.0.0.1:8081/health/ready"
 
 
+def _drill(site: Site) -> Broken:
+    drill, names = site.drill, [service.name for service in site.services]
+    if drill.service is not None and drill.service not in names:
+        yield ("drill", "service"), "is none of the services", f"one of: {', '.join(names) or 'none'}"
+    if drill.start:
+        yield from _argv(drill.start, ("drill", "start"))
+    for name in drill.environment:
+        if not name or "=" in name or "\0" in name:
+            yield ("drill", "environment", name), "is no name of a variable", ""
+    for index, url in enumerate(drill.health or ()):
+        if not _is_url(url):
+            yield (
+                ("drill", "health", index),
+                "is no http address, or has a user in it",
+                "write http://127.0.0.1:8081/health/ready",
+            )
+    yield from _drill_directories(site)
+    if drill.message_timeout <= 0:
+        yield ("drill", "message_timeout"), "must be more than 0", ""
+
+
+def _drill_directories(site: Site) -> Broken:
+    for key in ("readable", "writable"):
+        for index, path in enumerate(getattr(site.drill, key)):
+            if path == Path("/") or any(getattr(site.live, name).is_relative_to(path) for name in LIVE):
+                yield ("drill", key, index), "holds a live part", "name the program's own directory"
+
+
 def _durations(site: Site) -> Broken:
     for key in ("start_timeout", "stop_timeout", "question_timeout"):
         if getattr(site, key) <= 0:
@@ -245,5 +273,5 @@ def _durations(site: Site) -> Broken:
 
 RULES: tuple[Callable[[Site], Broken], ...] = (
     _names, _live, _apart, _holds_no_live_part, _sources, _remote_sources, _audit,
-    _zones, _services, _validator, _health, _durations,
+    _zones, _services, _validator, _health, _drill, _durations,
 )  # fmt: skip

@@ -15,7 +15,7 @@ from pacs_recover.site import durations
 from pacs_recover.site.model import Site, to_data
 from pacs_recover.text import safe
 
-DURATIONS = ("soak", "start_timeout", "stop_timeout", "question_timeout", "timeout", "rto", "rpo")
+DURATIONS = ("soak", "start_timeout", "stop_timeout", "question_timeout", "timeout", "message_timeout", "rto", "rpo")
 TEMPLATE = """\
 # One PACS Bridge installation, as pacs-recover restores it. Every value below is the default:
 # keep what differs here, delete the rest. Check it with: pacs-recover --site THIS_FILE site check
@@ -90,6 +90,21 @@ objectives:
 
 # Where drills restore to.
 sandbox: /var/lib/pacs_recover/sandbox
+
+# How a drill runs the service there, without any network, and tries it.
+drill:
+  sandbox: auto                       # process, container, or root: files only, nothing is started
+  service: null                       # which service; null: the only one that is not Litestream
+  start: []                           # for instance [/opt/pacs_bridge/bin/pacs_bridge, --config, "{config}"]
+  environment: {}                     # beside the service's own
+  readable: []                        # directories that the program needs, beside the system's and its own
+  writable: []                        # directories that it writes, beside the live ones
+  image: null                         # of the container; null: that of the service's container
+  runtime: null
+  health: null                        # null: health.url; or a list of addresses
+  messages: []                        # files with one HL7 message each, sent beside the synthetic ones
+  message_timeout: 10s
+  queued: null                        # message types that must reach the queue; null: as outbound destinations take
 
 # Directories to stage in instead of the automatic choice; the first on the live path's own filesystem is used.
 staging: []

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from pacs_recover import journal
 from pacs_recover.errors import RecoverError, RollbackIncomplete, SourceError
-from pacs_recover.events import Effect
+from pacs_recover.events import Effect, Planned
 from pacs_recover.formats.streams import CHUNK
 from pacs_recover.model import Backup
 from pacs_recover.sources import Problem, names, tarball
@@ -49,6 +49,8 @@ class AsideSource:
             if damage:
                 lines = ", ".join(str(found.line) for found in damage[:5])
                 yield Problem(safe(path), f"damaged in line {lines}: what it set aside may not be listed", LOOK)
+            if any(isinstance(e, Planned) and e.request.mode == "drill" for e in events[:1]):
+                continue  # its sandbox is gone with it
             effects = [e for e in events if isinstance(e, Effect) and e.args.get("verb") == "bring_back"]
             latest = {effect.args.get("component"): effect for effect in effects}  # a resumed run sets aside again
             for effect in latest.values():

@@ -191,7 +191,7 @@ def test_names_with_escapes_and_markup_reach_neither_the_terminal_nor_the_consol
         Line(catalog_view.row(backup, datetime.now(UTC), 80, False).text),
         *catalog_view.pane(backup, seen, "", ""),
         *preview_view.lines(backup, seen, "", "", compared, ""),
-        *plan_view.lines(made, {}, False),
+        *plan_view.lines(made, False),
     ])  # fmt: skip
 
 
@@ -299,5 +299,5 @@ def test_triggers_and_views_lie_still_and_escapes_in_values_are_shown_safely(
     backup = file.at(path)
     seen = looks.preview(small.site, backup, small.state)
     lines = preview_view.lines(backup, seen, "", "", looks.compare(small.site, backup, small.state), "")
-    on_screen([*lines, *plan_view.lines(small.plan(str(path), words=["queue"]), {}, False)])
+    on_screen([*lines, *plan_view.lines(small.plan(str(path), words=["queue"]), False)])
     assert not any(SYNTHETIC in line.text for line in lines)

@@ -175,5 +175,5 @@ def test_the_console_says_which_have_one(there: Shell, small: SmallSite, stored:
     assert "its hash recorded" in catalog_view.described(known)
     assert catalog_view.matching([plain, known], "hash") == [known]
     made = small.plan(str(stored["config"]), words=["config"])
-    text = "\n".join(line.text for line in plan_view.lines(made, {}, False))
+    text = "\n".join(line.text for line in plan_view.lines(made, False))
     assert "config: no recorded hash" in text

@@ -189,6 +189,7 @@ def test_a_file_with_endless_problems_tells_the_first_ones() -> None:
         ("sources: [{kind: litestream, name: x}]", "sources[0] needs either path or s3"),
         ("sources: [{kind: litestream, name: x, path: /a, s3: {bucket: abc}}]", "needs either path or s3"),
         ("sources: [{kind: litestream, name: x, s3: {bucket: a}}]", "sources[0].s3.bucket a is no name"),
+        ("sources: [{kind: litestream, name: x, path: /a, followed: 0}]", "followed is neither true nor false"),
         ("sources: [{kind: litestream, name: x, path: /etc/pacs_bridge/r}]", "sources[0].path lies in live.config"),
         ("validator: []", "validator names no program"),
         ("validator: /x/check", "validator is no list"),
@@ -204,6 +205,15 @@ def test_a_file_with_endless_problems_tells_the_first_ones() -> None:
         ("soak: 99999999d", "soak is longer than a hundred years"),
         ("objectives: {queue: {rto: 0}}", "objectives.queue.rto must be more than 0"),
         ("objectives: {queue: }", "objectives.queue is empty"),
+        ("drill: {service: other}", "drill.service is none of the services"),
+        ("drill: {sandbox: chroot}", "drill.sandbox is none of auto, process, container, root"),
+        ("drill: {start: [bin/bridge]}", "drill.start names its program by a relative path"),
+        ("drill: {environment: {'A=B': c}}", "drill.environment.A=B is no name of a variable"),
+        ("drill: {health: ['ftp://h/']}", "drill.health[0] is no http address"),
+        ("drill: {readable: [/etc]}", "drill.readable[0] holds a live part"),
+        ("drill: {writable: [/]}", "drill.writable[0] holds a live part"),
+        ("drill: {message_timeout: 0}", "drill.message_timeout must be more than 0"),
+        ("drill: {messages: [a.hl7]}", "drill.messages[0] is no absolute path"),
     ],
 )
 def test_a_broken_rule_is_told(text: str, where: str) -> None:
@@ -221,6 +231,7 @@ def test_a_broken_rule_is_told(text: str, where: str) -> None:
         "sources: [{kind: git, name: x, repository: /etc, directory: pacs_bridge}]",
         "sources: [{kind: git, name: x, repository: 'ssh://git@h/r.git', branch: main}]",
         "sources: [{kind: litestream, name: x, s3: {bucket: abc, prefix: queue}}]",
+        "sources: [{kind: litestream, name: x, path: /a, followed: false}]",
         "health: null",
         "live: {certs: /srv/tls}",
         "live: {config: /srv/a, certs: /srv/a/tls, queue: /srv/q/queue.db, logs: /srv/l}",
@@ -228,6 +239,8 @@ def test_a_broken_rule_is_told(text: str, where: str) -> None:
         "objectives: {config: {rto: 1m, rpo: null}}",
         'validator: [/opt/x/bin/y, --check, "--file={config}"]',
         '{"name": "a JSON file is YAML too", "soak": 5}',
+        'drill: {sandbox: process, start: [/opt/x/bin/y, "{config}"], health: ["http://h:1/ready"], queued: []}',
+        "drill: {service: pacs_bridge, image: hospital/bridge, runtime: podman, messages: [/etc/x/a.hl7]}",
     ],
 )
 def test_what_is_right_has_no_problems(text: str) -> None:

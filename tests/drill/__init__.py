@@ -1,0 +1,1 @@
+"""Drills: sandboxes, test messages, evidence."""
