@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,8 +19,13 @@ class Disk:
     """One image, mounted over a directory; ``reset`` makes it what it was when it was remembered."""
 
     def __init__(self, home: Path, place: Path) -> None:
-        self.image, self.remembered, self.place = home / "disk.img", home / "golden.img", place
-        self.mounted = False
+        self.home, self.place, self.remembered = home, place, home / "golden.img"
+        self.number, self.mounted = 0, False
+
+    @property
+    def image(self) -> Path:
+        """The file that is the disk now."""
+        return self.home / f"disk-{self.number}.img"
 
     def make(self) -> None:
         """A new filesystem."""
@@ -37,23 +41,24 @@ class Disk:
     def unmount(self) -> None:
         """Take it away, whatever state it is in."""
         if self.mounted:
+            subprocess.run(["sync", "-f", self.place], check=False, capture_output=True)  # one that is gone cannot
             run("umount", self.place)
             self.mounted = False
 
     def mend(self) -> None:
         """As after a reboot: its own journal is replayed, and it is as good as new."""
-        self.unmount()
-        self.mount()
-
-    def remember(self) -> None:
-        """Keep what is on it now."""
-        self.unmount()
-        copy(self.image, self.remembered)
+        self._again(self.image)
 
     def reset(self) -> None:
         """As it was when it was remembered, inodes included."""
+        self._again(self.remembered)
+
+    def _again(self, source: Path) -> None:
+        """Mount a copy: the very file may still be mounted in another mount namespace, which took it along."""
         self.unmount()
-        copy(self.remembered, self.image)
+        before, self.number = self.image, self.number + 1
+        copy(source, self.image)
+        before.unlink(missing_ok=True)
         self.mount()
 
     @property
@@ -83,8 +88,9 @@ def live_disk(lab: Lab, home: Path) -> Iterator[Disk]:
     spare.mkdir()
     run("mount", "-o", "loop", disk.image, spare)
     run("cp", "-a", f"{site.live}/.", spare)
+    run("sync", "-f", spare)
     run("umount", spare)
-    shutil.copyfile(disk.image, disk.remembered)
+    copy(disk.image, disk.remembered)
     whole = site.reset
     site.reset = resetting(site, disk, whole)  # type: ignore[method-assign]
     try:

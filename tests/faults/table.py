@@ -299,7 +299,9 @@ SERVICES = {
         "it goes down 0.7 s after its start, the soak is 1.5 s",
         ROLLED_BACK,
         1,
-        ONCE.format(verb="start", fault='touch "$root/running"; (sleep 0.7; rm -f "$root/running") & ' + HAUNTED)
+        ONCE.format(
+            verb="start", fault='touch "$root/running"; (sleep 0.7; rm -f "$root/running"; exec sleep 60) & ' + HAUNTED
+        )
         + EXORCISED,
         soak="1.5s",
     ),

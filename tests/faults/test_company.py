@@ -124,9 +124,10 @@ def test_the_terminal_is_hung_up_at_a_call_of_the_worker(lab: Lab, plan: str, tm
         fresh = lab.site.plan(*(lab.site.demo.good[name] for name in PLANS[plan]))
         plans.save(fresh, lab.site.state)
         environment = lab.workers.environment("pacs_recover.worker", injection.placed(at))
-        script.write_text("kill -9 $(cat holder)\n".replace("holder", str(tmp_path / "holder")))
+        said = tmp_path / f"holder-{at}"
+        script.write_text(f"while [ ! -s {said} ]; do sleep 0.01; done; kill -9 $(cat {said})\n")
         holder, front = on_a_terminal(command(lab, fresh.plan_id), environment)
-        (tmp_path / "holder").write_text(str(holder))
+        said.write_text(str(holder))
         assert os.waitstatus_to_exitcode(os.waitpid(holder, 0)[1]) == KILLED
         run = the_run(lab)
         assert run is not None, at

@@ -62,8 +62,8 @@ def begun(lab: Lab, fault: Fault) -> Path:
     """A run to be rolled back or resumed: ended well, or cut between the stop and the start."""
     if fault.purpose == "rollback":
         return lab.restore(Injection())[0]
-    sealed = few(lab.points(Injection(roots=(lab.site.live,))), 1)
-    return lab.restore(Injection("kill", roots=(lab.site.live,), at=sealed[-1]))[0]
+    puts = [at for at, step in lab.points(Injection(roots=(lab.site.live,))) if step.startswith("Put the restored")]
+    return lab.restore(Injection("kill", roots=(lab.site.live,), at=puts[-1]))[0]
 
 
 def restore(lab: Lab, fault: Fault, injection: Injection) -> str:
