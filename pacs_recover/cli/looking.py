@@ -18,6 +18,7 @@ from pacs_recover.errors import UsageError
 from pacs_recover.model import Backup
 from pacs_recover.sources.aside import AsideSource
 from pacs_recover.text import both_times, count, safe, size
+from pacs_recover.verdicts import told
 from pacs_recover.wrapping import SYMBOLS
 
 
@@ -83,6 +84,7 @@ def _row(backup: Backup, now: datetime) -> tuple[str, ...]:
     notes = [f"{catalog.MARKS[f.label]}: {f.value}" if f.label in catalog.MARKS else f.value for f in backup.findings]
     notes += ["encrypted"] if backup.encrypted else []
     notes += ["hash recorded"] if backup.recorded else []
+    notes += [told(backup)] if backup.verdict != "never" else []
     notes += [] if backup.readable else ["CANNOT BE READ"]
     old = output.brief((now - backup.taken_at).total_seconds())
     taken, stored = backup.taken_at.strftime("%Y-%m-%d %H:%M"), size(backup.size).replace("Bytes", "B")
