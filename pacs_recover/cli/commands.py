@@ -67,7 +67,7 @@ def cli(
 
 
 def _add_commands() -> None:
-    from pacs_recover.cli import audit, demo, drilling, locks, looking, points, restoring, runs, thaw, verifying
+    from pacs_recover.cli import audit, demo, drilling, locks, looking, points, restoring, runs, status, thaw, verifying
 
     for command in (
         demo.demo,
@@ -79,7 +79,7 @@ def _add_commands() -> None:
         thaw.thaw,
         points.show_points,
         verifying.verify,
-        looking.status,
+        status.status,
         audit.audit_group,
         locks.lock_group,
         restoring.show_plan,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
 
 import click
 
-from pacs_recover import proving, verifying
+from pacs_recover import notifying, proving, verifying
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, json_option, leave
 from pacs_recover.cli.groups import sites_option
@@ -81,7 +81,7 @@ def verify(
     if start:
         context.must_write("verify --start")
     store = store_at(verdicts, endpoint) if verdicts else Directory(context.state.path / HOME)
-    known = Verdicts(store, context.authority, lambda problem: output.say(f"! {problem}"))
+    known = Verdicts(store, context.authority, _warn)
     wanted = (
         [verifying.of_backup(context.site, context.find(text)) for text in backups]
         if backups
@@ -96,11 +96,16 @@ def verify(
     if part:
         wanted = verifying.share(wanted, *part)
     manner = Manner(jobs or 0, again, start, accept, binary)
-    results = (
-        list(verifying.merged(wanted, known))
-        if merge
-        else _verified(Verification(context.state, known, context.authority, manner), wanted)
-    )
+    with ExitStack() as stack:
+        told = [stack.enter_context(notifying.around(one.site, "verify", "", _warn)) for one in contexts]
+        results = (
+            list(verifying.merged(wanted, known))
+            if merge
+            else _verified(Verification(context.state, known, context.authority, manner), wanted)
+        )
+        for one, note in zip(contexts, told, strict=True):
+            bad = sum(not r.ok for r in results if r.subject.site.name == one.site.name)
+            note.ok, note.outcome = not bad, f"{bad} not good" if bad else "all good"
     if not (backups or components or at or part):
         for one in contexts:
             verifying.completed(one.site, [r for r in results if r.subject.site.name == one.site.name], known)
@@ -109,6 +114,10 @@ def verify(
     else:
         _print(results, many=len(contexts) > 1 or merge)
     leave(verifying.exit_code(results))
+
+
+def _warn(problem: str) -> None:
+    output.say(f"! {problem}")
 
 
 def _program(named: str | None, wanted: Iterable[Subject]) -> Path:
