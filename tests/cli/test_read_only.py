@@ -77,6 +77,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "site check": ((),),
     "site init": (("OUT/site.yaml",), ()),
     "site show": ((),),
+    "site timers": ((), ("--cron",)),
     "status": ((), ("--json",)),
     "verify": (("QUEUE", "BUCKET"),),
     "thaw": (("COLD", "--yes"),),
