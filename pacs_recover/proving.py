@@ -192,6 +192,8 @@ def started(site: Site, backup: Backup, state: State, authority: Authority) -> C
         following = drilling.start(made, site, state, authority)
         for _ in following.events():
             pass
+        if following.process:
+            following.process.wait()
         report = looks.report_of(following.run)
     except (SourceError, BadBackup, OSError) as error:
         return Check(STARTED, "bad", told(error) if isinstance(error, RecoverError) else safe(error))

@@ -63,6 +63,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "close": (("CUT", "--why", "by hand"),),
     "demo": (("OUT/demo", "--unattended"),),
     "diff": (("CONFIG",), ("QUEUE",)),
+    "drill": (("config", "--yes"),),
     "extract": (("CONFIG", "OUT/extracted"),),
     "lock exec": (("--", "touch", "OUT/touched"), ("--skip", "--", "touch", "OUT/touched")),
     "lock show": ((),),
@@ -73,19 +74,20 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "restore": (("config",), ("--yes", "--plan", "PLAN")),
     "resume": (("CUT",),),
     "rollback": (("CUT", "--yes"),),
+    "rto": ((), ("--json",)),
     "runs": ((),),
     "site check": ((),),
     "site init": (("OUT/site.yaml",), ()),
     "site show": ((),),
     "site timers": ((), ("--cron",)),
     "status": ((), ("--json",)),
-    "verify": (("QUEUE", "BUCKET"),),
     "thaw": (("COLD", "--yes"),),
+    "verify": (("QUEUE", "BUCKET"),),
 }
 """Every command with words that would do something, were they allowed to."""
 LEFT = {"attach": 4, "points": 2}
 """Other exit codes than 0: a run that nobody works on, a site without a replica."""
-REFUSED = {"close", "demo", "extract", "lock exec", "restore", "resume", "rollback", "thaw"}
+REFUSED = {"close", "demo", "drill", "extract", "lock exec", "restore", "resume", "rollback", "thaw"}
 
 
 def commands(group: click.Group, before: str = "") -> Iterator[str]:
