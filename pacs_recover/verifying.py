@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,19 +15,17 @@ from pathlib import Path
 from threading import Condition, Event, Lock
 from typing import Any
 
-from pacs_recover import catalog, looks, proving
+from pacs_recover import looks, proving
 from pacs_recover.authority import Authority
-from pacs_recover.catalog import Catalog, SourceState
 from pacs_recover.components import Look
 from pacs_recover.drill.opening import STARTED
-from pacs_recover.errors import UsageError
-from pacs_recover.model import COMPONENTS, Backup
+from pacs_recover.model import Backup
 from pacs_recover.proving import Proven
 from pacs_recover.site import Site
-from pacs_recover.sources.aside import AsideSource
 from pacs_recover.state import State
-from pacs_recover.text import safe, stamp
-from pacs_recover.verdicts import Check, Verdict, Verdicts, is_past, judge_of, place, stored
+from pacs_recover.subjects import Subject
+from pacs_recover.text import stamp
+from pacs_recover.verdicts import Check, Verdict, Verdicts, is_past, judge_of, stored
 
 CHANGED = "Content is what was verified before"
 DATED = re.compile(r"[0-9]{8}")
@@ -41,19 +39,6 @@ UNKNOWN_SIZE = 1 << 30
 """Bytes that are set aside for a backup whose size only reading it tells."""
 SHARE = 2
 """What unpacked copies may take of the free space together: one part of as many."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is to be verified: a backup, or the want of one."""
-
-    site: Site
-    name: str
-    """The backup's id; where there is none, the component, or ``@`` and the source that could not be read."""
-    component: str = ""
-    backup: Backup | None = None
-    missing: str = ""
-    """Why there is no backup to read."""
 
 
 @dataclass(frozen=True)
@@ -88,71 +73,6 @@ class Manner:
     """Whether content that changed under the same name and time is taken for the new truth."""
     binary: Path | None = None
     """Litestream's own program, to hold points of a replica against."""
-
-
-def subjects(
-    site: Site, found: Catalog, *, every: bool = False, components: Sequence[str] = (), at: datetime | None = None
-) -> list[Subject]:
-    """The newest backup of each component, or every one; what is not there, or could not be looked for, is one too."""
-    wanted = tuple(components) or COMPONENTS
-    chosen = [_newest(site, found, name, at) for name in wanted]
-    if every:
-        picked = {one.name for one in chosen}
-        listed = (one for one in catalog.folded(found)[0] if one.component in wanted and _is_meant(one, at))
-        chosen += [of_backup(site, one) for one in listed if one.id not in picked]
-    return [*chosen, *(_unread(site, state) for state in found.sources if not state.ok)]
-
-
-def of_backup(site: Site, backup: Backup) -> Subject:
-    """A backup as what is to be verified."""
-    return Subject(site, backup.id, backup.component, backup)
-
-
-def _newest(site: Site, found: Catalog, component: str, at: datetime | None) -> Subject:
-    newest = catalog.newest(found, component, at)
-    if newest:
-        return of_backup(site, newest)
-    return Subject(site, component, component, missing="no backup found")
-
-
-def _is_meant(backup: Backup, at: datetime | None) -> bool:
-    return backup.current and backup.source != AsideSource.name and (at is None or backup.taken_at <= at)
-
-
-def _unread(site: Site, state: SourceState) -> Subject:
-    return Subject(site, f"@{state.name}", missing=f"the source could not be read in whole: {state.error}")
-
-
-def share(every: Iterable[Subject], index: int, number: int) -> list[Subject]:
-    """One shard's part: the same for the same names, whatever else is verified."""
-    return [one for one in every if int(place(one.site.name, one.name), 16) % number == index]
-
-
-def shard_of(text: str | None, environ: Mapping[str, str]) -> tuple[int, int] | None:
-    """``I/N``, I from 0; else what Kubernetes or Slurm say; None where this is no shard. UsageError."""
-    said = text or _of_scheduler(environ)
-    if said is None:
-        return None
-    index, _, number = said.partition("/")
-    if not (index.isascii() and number.isascii() and index.isdigit() and number.isdigit()):
-        raise UsageError(f"{safe(said)} is no shard", "write I/N: 0/4 is the first of four")
-    if int(index) >= int(number):
-        raise UsageError(f"there is no shard {safe(said)}", f"I goes from 0 to {max(int(number) - 1, 0)}")
-    return int(index), int(number)
-
-
-def _of_scheduler(environ: Mapping[str, str]) -> str | None:
-    if "JOB_COMPLETION_INDEX" in environ:
-        if "PACS_RECOVER_SHARDS" not in environ:
-            raise UsageError(
-                "JOB_COMPLETION_INDEX is set, but how many shards there are is not",
-                "set PACS_RECOVER_SHARDS to the Job's completions (docs/kubernetes-verify.yaml)",
-            )
-        return f"{environ['JOB_COMPLETION_INDEX']}/{environ['PACS_RECOVER_SHARDS']}"
-    if "SLURM_ARRAY_TASK_ID" in environ:
-        index = int(environ["SLURM_ARRAY_TASK_ID"]) - int(environ.get("SLURM_ARRAY_TASK_MIN", "0"))
-        return f"{index}/{environ.get('SLURM_ARRAY_TASK_COUNT', '')}"
-    return None
 
 
 class Room:
@@ -211,9 +131,7 @@ class Verification:
     def _one(self, subject: Subject) -> Result:
         now = datetime.now(UTC)
         if subject.backup is None:
-            return Result(
-                subject, (Check(proving.EXISTS, "bad", subject.missing),), now, is_read=not _is_source(subject)
-            )
+            return Result(subject, (Check(proving.EXISTS, "bad", subject.missing),), now, is_read=not subject.is_source)
         if not subject.backup.readable:
             why = "it is there, but cannot be read now (see: pacs-recover catalog)"
             return Result(subject, (Check(proving.READ, "bad", why),), now, is_read=False)
@@ -264,10 +182,6 @@ class Verification:
             return self._looks[site.name]
 
 
-def _is_source(subject: Subject) -> bool:
-    return subject.name.startswith("@")
-
-
 def is_valid(known: Verdict, site: Site, backup: Backup) -> bool:
     """Whether a verdict is good and of this backup as it is listed and would be judged now."""
     unchanged = known.stored == stored(backup) and known.judged_by == judge_of(site)
@@ -300,7 +214,7 @@ def merged(every: Iterable[Subject], verdicts: Verdicts) -> Iterator[Result]:
 def _merged(subject: Subject, verdicts: Verdicts) -> Result:
     now = datetime.now(UTC)
     if subject.backup is None:
-        return Result(subject, (Check(proving.EXISTS, "bad", subject.missing),), now, is_read=not _is_source(subject))
+        return Result(subject, (Check(proving.EXISTS, "bad", subject.missing),), now, is_read=not subject.is_source)
     known = verdicts.newest(subject.site.name, subject.name)
     if known and (
         is_valid(known, subject.site, subject.backup) or (not known.ok and known.stored == stored(subject.backup))
@@ -312,7 +226,9 @@ def _merged(subject: Subject, verdicts: Verdicts) -> Result:
 
 def completed(site: Site, results: Sequence[Result], verdicts: Verdicts) -> None:
     """Keep that the newest backup of every component was verified, and how: what a dead man's switch looks for."""
-    bad = tuple(Check(one.subject.name, "bad", _first_bad(one)) for one in results if not one.ok)
+    bad = tuple(
+        Check(one.subject.name, "bad", _first_bad(one)) for one in results if one.subject.is_newest and not one.ok
+    )
     verdicts.keep(Verdict(site=site.name, backup="", at=datetime.now(UTC), ok=not bad, checks=bad))
 
 

@@ -11,16 +11,17 @@ from pathlib import Path
 
 import click
 
-from pacs_recover import notifying, proving, verifying
+from pacs_recover import notifying, proving, subjects, verifying
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, json_option, leave
 from pacs_recover.cli.groups import sites_option
 from pacs_recover.cli.restoring import as_moment
 from pacs_recover.errors import UsageError
 from pacs_recover.model import COMPONENTS
+from pacs_recover.subjects import Subject
 from pacs_recover.text import both_times, count, safe
 from pacs_recover.verdicts import HOME, Check, Directory, Verdicts, store_at
-from pacs_recover.verifying import Manner, Result, Subject, Verification
+from pacs_recover.verifying import Manner, Result, Verification
 from pacs_recover.wrapping import SYMBOLS
 
 STATES = {"ok": "", "warn": "WARN ", "bad": "BAD ", "unproven": "NOT PROVEN "}
@@ -83,18 +84,18 @@ def verify(
     store = store_at(verdicts, endpoint) if verdicts else Directory(context.state.path / HOME)
     known = Verdicts(store, context.authority, _warn)
     wanted = (
-        [verifying.of_backup(context.site, context.find(text)) for text in backups]
+        [subjects.of_backup(context.site, context.find(text)) for text in backups]
         if backups
         else [
             subject
             for one in contexts
-            for subject in verifying.subjects(one.site, one.catalog(), every=every, components=components, at=at)
+            for subject in subjects.subjects(one.site, one.catalog(), every=every, components=components, at=at)
         ]
     )
     binary = _program(litestream, wanted) if cross_check or litestream else None
-    part = None if merge else verifying.shard_of(shard, os.environ)
+    part = None if merge else subjects.shard_of(shard, os.environ)
     if part:
-        wanted = verifying.share(wanted, *part)
+        wanted = subjects.share(wanted, *part)
     manner = Manner(jobs or 0, again, start, accept, binary)
     with ExitStack() as stack:
         told = [stack.enter_context(notifying.around(one.site, "verify", "", _warn)) for one in contexts]

@@ -17,7 +17,8 @@ import yaml
 from pacs_recover.catalog import Catalog
 from pacs_recover.errors import UsageError
 from pacs_recover.proving import CONTENT, DECRYPTS, EXISTS, EXTRACTS
-from pacs_recover.verifying import CHANGED, Room, shard_of, subjects
+from pacs_recover.subjects import shard_of, subjects
+from pacs_recover.verifying import CHANGED, Room
 from tests.cli.shell import Done, Shell
 from tests.runs.small_site import SmallSite
 
@@ -155,6 +156,11 @@ def test_what_excludes_each_other(own: Shell, tmp_path: Path) -> None:
     own("verify", "--shard", "4/4", code=2)
     own("verify", "--sites", str(tmp_path), code=2)
     assert "no shard has kept" in own("verify", "--merge", code=6).out
+
+
+def test_status_stands_or_falls_with_the_newest_alone(own: Shell, small: SmallSite) -> None:
+    own("verify", "--all", "--jobs", "2", code=6)
+    assert own("status", "--json", code=0).json["verification"]["ok"] is True
 
 
 def test_whose_part_it_is(small: SmallSite) -> None:
