@@ -148,3 +148,23 @@ def test_verdicts_in_a_directory(tmp_path: Path) -> None:
 def test_verdicts_in_a_bucket() -> None:
     with credentials(), closing(Bucket()) as bucket:
         exercise(store_at(f"s3://{bucket.name}/verdicts", bucket.config().endpoint))
+
+
+def test_the_manifests_call_what_there_is(tmp_path: Path) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    job = yaml.safe_load((docs / "kubernetes-verify.yaml").read_text())["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    assert {"name": "PACS_RECOVER_SHARDS", "value": str(job["completions"])} in container["env"]
+    stub = tmp_path / "pacs-recover"
+    stub.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    stub.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_ARRAY_TASK_ID": "2", "TMPDIR": str(tmp_path)}
+    script = subprocess.run(
+        ["sh", str(docs / "slurm-verify.sh")], capture_output=True, text=True, env=env, check=True
+    ).stdout.split()
+    for words in (container["args"], script):
+        assert words[words.index("--state") + 2] == "verify"
+        done = subprocess.run([*COMMAND, *words, "--help"], capture_output=True, env=environment(), check=False)
+        assert done.returncode == 0, (words, done)
+        unknown = subprocess.run([*COMMAND, *words, "--bogus"], capture_output=True, env=environment(), check=False)
+        assert unknown.returncode == 2
