@@ -72,7 +72,7 @@ async def plan_of(pilot: Pilot[Any], words: str) -> None:
     await pilot.press("p")
     await until(pilot, "choose the recovery set")
     await pilot.press("enter")
-    await until(pilot, "Steps (", "NO PLAN")
+    await until(pilot, "Steps (", "Recovery set", "NO PLAN")
 
 
 async def arm(pilot: Pilot[Any], name: str) -> None:
