@@ -187,7 +187,7 @@ def started(site: Site, backup: Backup, state: State, authority: Authority) -> C
         return Check(STARTED, "unproven", f"no service is started with {backup.component}")
     order = drilling.Order((backup.component,), observations=("made by verify --start",))
     try:
-        made = drilling.make(site, state, order, lambda: (backup,))
+        made = drilling.make(site, state, order, lambda: (backup,), authority)
         why = made.request.drill.why if made.request.drill else ""
         if made.problem is None and (why or made.request.drill is None or made.request.drill.sandbox == "root"):
             return Check(STARTED, "unproven", why or "the site's drills start no service (drill.sandbox: root)")
