@@ -12,8 +12,8 @@ from typing import Any
 
 from pacs_recover import drilling, looks
 from pacs_recover.authority import Authority
-from pacs_recover.components import Look, Read, component, config, exhaust, judge, read_backup
-from pacs_recover.drill.opening import STARTED
+from pacs_recover.components import Look, Read, component, exhaust, judge, read_backup
+from pacs_recover.drill import STARTED
 from pacs_recover.errors import BadBackup, Interrupted, RecoverError, SourceError, UsageError
 from pacs_recover.formats import manifest, openssl_enc
 from pacs_recover.formats.manifest import Opened
@@ -136,6 +136,8 @@ def _content(site: Site, backup: Backup, into: Path, facts: Sequence[Fact]) -> t
     bad = [f"{fact.label}: {fact.value}" for fact in facts if fact.state == "bad"]
     said = [] if bad else [f"{fact.label}: {fact.value}" for fact in facts if fact.state == "ok"][:1]
     if backup.component == "config" and not bad:
+        from pacs_recover.components import config  # deferred: it loads what certificates are read with
+
         try:
             said = [config.validate(site.validator, into / config.TREE / site.live.config_file)]
         except RecoverError as error:  # a validator that is not there has proven nothing

@@ -18,7 +18,7 @@ from typing import Any
 from pacs_recover import looks, proving
 from pacs_recover.authority import Authority
 from pacs_recover.components import Look
-from pacs_recover.drill.opening import STARTED
+from pacs_recover.drill import STARTED
 from pacs_recover.model import Backup
 from pacs_recover.proving import Proven
 from pacs_recover.site import Site

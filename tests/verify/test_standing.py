@@ -17,7 +17,7 @@ import pytest
 
 from pacs_recover import looks, monitoring, notifying, proving, standing
 from pacs_recover.authority import Authority
-from pacs_recover.drill.opening import STARTED
+from pacs_recover.drill import STARTED
 from pacs_recover.model import Backup
 from pacs_recover.site import NotifyConfig, Site
 from pacs_recover.verdicts import Directory, Verdict, Verdicts
