@@ -26,6 +26,7 @@ from pacs_recover import (
     rolling_back,
     site,
     thawing,
+    verdicts,
 )
 from pacs_recover import plan as plans
 from pacs_recover.audit import Record, checking
@@ -96,7 +97,8 @@ class Session:
 
     def read(self, source: Source, partly: Partly | None = None) -> Catalog:
         """What one source holds, told while it is read; a fault is in its state."""
-        return catalog.read([source], longest=catalog.WATCHED, partly=partly)
+        found = catalog.read([source], longest=catalog.WATCHED, partly=partly)
+        return verdicts.known(self.state.path, self.authority).mark(self.site.name, found)
 
     def status(self, found: Catalog) -> dict[str, Any]:
         """Freshness of these backups, and the services."""

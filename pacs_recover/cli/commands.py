@@ -16,7 +16,8 @@ from pacs_recover.errors import Interrupted, UsageError
 
 ROOMS = {
     "demo": ("demo",),
-    "looking": ("site_group", "show_catalog", "preview", "diff", "extract", "status"),
+    "looking": ("site_group", "show_catalog", "preview", "diff", "extract"),
+    "status": ("status",),
     "thaw": ("thaw",),
     "points": ("show_points",),
     "verifying": ("verify",),

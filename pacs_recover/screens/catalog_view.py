@@ -11,6 +11,7 @@ from pacs_recover.model import Backup, Fact, Preview
 from pacs_recover.screens.ages import minute, short_age
 from pacs_recover.screens.gathered import Gathered
 from pacs_recover.text import both_times, count, safe, size
+from pacs_recover.verdicts import told
 from pacs_recover.widgets.line import Line, cells, stated
 
 WIDE = 66
@@ -122,7 +123,7 @@ def described(backup: Backup) -> str:
     parts = [size(backup.size), backup.format or "no wrapping", f"from {safe(backup.source)}"]
     parts += [f"storage class {safe(backup.storage_class)}"] if backup.storage_class else []
     parts += ["its hash recorded"] if backup.recorded else []
-    parts += [f"verified {safe(backup.verified)}"] if backup.verified else []
+    parts += [told(backup)] if backup.verdict != "never" else []
     parts += [] if backup.readable else ["cannot be read now"]
     return ", ".join(parts)
 

@@ -79,6 +79,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "site check": ((),),
     "site init": (("OUT/site.yaml",), ()),
     "site show": ((),),
+    "site timers": ((), ("--cron",)),
     "status": ((), ("--json",)),
     "thaw": (("COLD", "--yes"),),
     "verify": (("QUEUE", "BUCKET"),),

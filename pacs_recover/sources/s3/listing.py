@@ -159,6 +159,7 @@ class Listing:
             key=self._place(entry).url,
             taken_at=taken_at,
             size=entry.size,
+            stored=f"{entry.etag} {stamp(entry.modified)}",
             format=said.format,
             storage_class=entry.storage_class,
             readable=not archived or entry.thawed_until is not None,
