@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from pacs_recover import report
 from pacs_recover.errors import RecoverError
 from pacs_recover.events import Planned, StepLine
 from pacs_recover.journal import read
 from pacs_recover.model import Fact
+from pacs_recover.runs import planned
 from pacs_recover.state import JOURNAL, State
 from pacs_recover.text import seconds
 
@@ -34,6 +36,12 @@ def of(state: State, site: str) -> dict[str, float]:
     return found
 
 
+def of_run(state: State, run: Path) -> dict[str, float]:
+    """The pace of the site that a run is of; nothing where the run does not say. SourceError."""
+    first = planned(read(run / JOURNAL)[0])
+    return of(state, str(first.request.site.get("name", ""))) if first else {}
+
+
 def _telling(told: report.Report, first: Planned) -> list[report.StepReport]:
     """The steps whose time says something of a live restore: a drill stops nothing."""
     drill = first.request.mode == "drill"
@@ -50,6 +58,19 @@ def predicted(steps: Sequence[StepLine], pace: Pace, carrying: float | None = No
     if (carries and carrying is None) or any(step.title not in pace for step in told):
         return None
     return sum(pace[step.title] for step in told) + ((carrying or 0.0) if carries else 0.0)
+
+
+def projected(told: report.Report, pace: Pace, steps: Sequence[StepLine]) -> float | None:
+    """Seconds from the start at which it will answer, by how long the steps that are left took in earlier runs."""
+    left = 0.0
+    for line, step in zip(steps, told.steps, strict=False):
+        if line.phase in ("soak", "after") or step.state == "passed" or line.kind == "ask":
+            continue
+        if line.title not in pace:
+            return None
+        spent = step.seconds or 0.0 if step.state == "running" else 0.0
+        left += max(0.0, pace[line.title] - spent)
+    return told.total_seconds + left
 
 
 def predicted_downtime(steps: Sequence[StepLine], pace: Pace, carrying: float | None = None) -> float | None:

@@ -207,12 +207,15 @@ def drive(work: engine.Run, run: Path, request: Request, journal: Journal, lock:
         try:
             event = work.throw(problem) if problem else work.send(answer)
         except StopIteration as end:
+            with suppress(OSError):
+                questions.take_notes(run, journal)
             settle(lock, journal, request, run)
             return int(end.value)
         answer, problem = None, None
         if not isinstance(event, Ended):  # nothing may follow the end: a reader would take the run for open
             with suppress(OSError):
                 questions.hand_over(run, journal)
+                questions.take_notes(run, journal)
         if isinstance(event, Asked):
             try:
                 answer = reply(event, run, request, journal)

@@ -86,11 +86,14 @@ def _add_commands() -> None:
         restoring.restore,
         drilling.drill,
         drilling.rto,
+        drilling.show_history,
         runs.show_runs,
         runs.attach,
         runs.resume,
         runs.rollback,
         runs.close,
+        runs.note,
+        runs.show_handover,
         runs.show_report,
     ):
         cli.add_command(command)
