@@ -43,7 +43,9 @@ class ChoosePage(Page):
         Binding(
             "left,h", "step(-1)", "newer", show=False, id="choose.newer", tooltip="A newer backup of this component"
         ),
-        Binding("d", "drill", "drill", id="choose.drill", tooltip="Rehearse restoring this set, in a sandbox"),
+        Binding(
+            "d", "drill", "drill", show=False, id="choose.drill", tooltip="Rehearse restoring this set, in a sandbox"
+        ),
         Binding("t", "take", "set", id="choose.take", tooltip="The next of the sets that belong together"),
         Binding("s", "align", "align", id="choose.align", tooltip="Of the others, the newest at that time"),
     ]

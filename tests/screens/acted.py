@@ -474,15 +474,17 @@ def report_of(events: Sequence[AnyEvent], *, alive: bool = False, now: datetime 
 
 def took(days: int, seconds: float | None, parts: str = "queue", **more: Any) -> Time:
     """A recovery of so many days ago."""
-    return Time(
-        run=f"run-{days}",
-        components=tuple(parts.split()),
-        at=NOW - 24 * days * HOUR,
-        recovery_seconds=seconds,
-        rto_seconds=600.0,
-        met=seconds is not None and seconds <= 600,
-        **{"mode": "drill", "outcome": "restored", **more},
-    )
+    fields: dict[str, Any] = {
+        "run": f"run-{days}",
+        "mode": "drill",
+        "components": tuple(parts.split()),
+        "outcome": "restored",
+        "at": NOW - 24 * days * HOUR,
+        "recovery_seconds": seconds,
+        "rto_seconds": 600.0,
+        "met": seconds is not None and seconds <= 600,
+    }
+    return Time(**fields | more)
 
 
 TIMES = [

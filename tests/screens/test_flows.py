@@ -29,9 +29,9 @@ from pacs_recover.widgets.edges import LEAST, Notice, fitting, shown
 from pacs_recover.widgets.line import Line
 from pacs_recover.widgets.listing import Listing
 from tests.report import story
-from tests.screens.acted import BACKUPS, BUCKET, RUN, Acted, Place, Told, backup, bucket
+from tests.screens.acted import BACKUPS, BUCKET, RUN, Acted, Place, Told, backup, bucket, report_of
 from tests.screens.conftest import frame
-from tests.screens.test_frames import MAIN, settle
+from tests.screens.test_frames import MAIN, drilled, settle
 
 Flow = Callable[[Pilot[Any]], Awaitable[None]]
 
@@ -509,3 +509,45 @@ def test_at_80_columns_every_key_of_a_screen_is_in_its_footer(name: str) -> None
         assert missing <= set(LEAST)
 
     drive(make(), flow)
+
+
+def test_a_note_is_typed_and_of_a_drill_that_is_over_what_was_observed_and_is_to_be_improved() -> None:
+    session = Acted()
+    told = drilled()
+    session.told = report_of(told.events)
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        pilot.app.push_screen(RunPage(RUN, Told(told.events)))
+        await press(pilot, "n", *"all", "enter", "o", *"slow", "enter", "m", *"fix", "enter")
+        assert "noted" in notice(pilot)
+        await press(pilot, "n", "n", "escape", "escape")
+        assert isinstance(pilot.app.screen, RunPage)
+
+    drive(session, flow)
+    assert session.noted == ["note: all", "observation: slow", "action: fix"]
+
+
+def test_nothing_is_observed_of_a_run_that_is_no_drill_and_nothing_noted_read_only() -> None:
+    async def flow(pilot: Pilot[Any]) -> None:
+        pilot.app.push_screen(RunPage(RUN, Told(story.restored().events)))
+        await press(pilot, "n", *(() if pilot.app.session.read_only else ("escape",)), "o", "m")  # type: ignore[attr-defined]
+        assert "observed" not in frame(pilot.app)
+        await press(pilot, "y")
+        assert f"$ pacs-recover note {RUN.name}" in notice(pilot)
+
+    for session in (Acted(), Acted(read_only=True)):
+        session.told = report_of(story.restored().events)
+        drive(session, flow)
+        assert session.noted == []
+
+
+def test_a_plan_says_what_may_be_newer_than_what_was_taken_as_the_newest() -> None:
+    session = Acted()
+    session.broken["aside"] = "the disk is gone"
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "f", "enter")
+        await press(pilot, "space")
+        assert "aside could not be read in whole" in " ".join(frame(pilot.app).split())
+
+    drive(session, flow)
