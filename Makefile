@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format lint types contracts tests corruption fuzz clean
+.PHONY: demo test check format lint types contracts tests faults corruption fuzz clean
 
 demo: $(VENV)/runtime
 	$(BIN)/pacs-recover demo
@@ -32,6 +32,10 @@ corruption: $(VENV)/dev
 
 fuzz: $(VENV)/dev
 	$(BIN)/python -m tests.fuzz all --seconds 60
+
+# The whole fault matrix (docs/faults.md): less than twenty minutes on two cores. `make test` runs a sample of it.
+faults: $(VENV)/dev
+	FAULTS=all $(BIN)/pytest -n auto tests/faults $(PYTEST)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from pacs_recover import __version__, engine, worker
+from pacs_recover import __version__, engine
 from pacs_recover import plan as plans
 from pacs_recover.authority import Authority
 from pacs_recover.drill.sandboxes import choose
@@ -23,6 +23,7 @@ from pacs_recover.journal import Journal, boot_id
 from pacs_recover.model import Backup
 from pacs_recover.site import Site
 from pacs_recover.site import model as site_model
+from pacs_recover.spawning import spawn
 from pacs_recover.state import JOURNAL, State
 from pacs_recover.target.sandbox import below
 from pacs_recover.text import safe
@@ -117,7 +118,7 @@ def start(made: Made, site: Site, state: State, authority: Authority) -> Followi
     request = msgspec.structs.replace(made.request, run=run.name, drill=drill, live=below(home, drill.production))
     write_request(run, request)
     if made.problem is None:
-        return Following(run, worker.spawn(run, "restore", authority))
+        return Following(run, spawn(run, "restore", authority))
     journal = Journal(run / JOURNAL, create=True)
     try:
         _fail(journal, request, made.problem)

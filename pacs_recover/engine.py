@@ -225,12 +225,15 @@ def tidied(target: Target) -> tuple[str, ...]:
         return (f"not tidied up: {told(error)[0]}",)
 
 
-def resume(steps: Sequence[Step], target: Target, stopping: Callable[[], bool] = lambda: False) -> Run:
+def resume(
+    steps: Sequence[Step], target: Target, stopping: Callable[[], bool] = lambda: False, *, rebooted: bool = False
+) -> Run:
     """Go on with a run that was cut: undo the cut step's effects, prove what is staged, then its remaining steps.
 
     The caller has made sure that it never failed and that its checklist is the same.
     """
-    journal, cut = target.journal, cut_step(target.journal.events)
+    journal = target.journal
+    cut, first = _where(steps, journal.events, rebooted)
     try:
         for effect in pending(journal.events):
             if effect.step == cut:
@@ -240,8 +243,23 @@ def resume(steps: Sequence[Step], target: Target, stopping: Callable[[], bool] =
         target.check_sealed()
     except BaseException as error:
         return (yield from _fail(error, steps, target))
-    first = next_step(journal.events) if cut is None else cut
     return (yield from run(steps, target, first, stopping))
+
+
+def _where(steps: Sequence[Step], events: Sequence[AnyEvent], rebooted: bool) -> tuple[int | None, int]:
+    """The step whose effects are undone first, if any, and the step to go on with.
+
+    After a reboot, what was unpacked but not sealed may be gone, so a run that changed nothing begins anew; and what
+    runs was not started by this run, so the services are started and proven once more.
+    """
+    cut = cut_step(events)
+    first = next_step(events) if cut is None else cut
+    start = next((n for n, step in enumerate(steps) if step.phase == "up"), len(steps) + 1) - 1
+    if rebooted and not changed(events):
+        return None, 0
+    if rebooted and first > start:
+        return start, start
+    return cut, first
 
 
 def changed(events: Sequence[AnyEvent]) -> bool:
@@ -250,12 +268,12 @@ def changed(events: Sequence[AnyEvent]) -> bool:
 
 
 def cut_step(events: Sequence[AnyEvent]) -> int | None:
-    """The step that began and never passed; None where the run stopped between two steps."""
-    passed = {event.step for event in events if isinstance(event, Passed)}
-    began = [event.step for event in events if isinstance(event, Began) and event.step not in passed]
-    return began[-1] if began else None
+    """The step that began last and has not passed since; None where the run stopped between two steps."""
+    last = next((event for event in reversed(events) if isinstance(event, Began | Passed)), None)
+    return last.step if isinstance(last, Began) else None
 
 
 def next_step(events: Sequence[AnyEvent]) -> int:
-    """The first step that has not passed."""
-    return 1 + max((event.step for event in events if isinstance(event, Passed) and event.step is not None), default=-1)
+    """The step after the one that passed last."""
+    passed = next((event for event in reversed(events) if isinstance(event, Passed)), None)
+    return 0 if passed is None or passed.step is None else passed.step + 1

@@ -17,11 +17,12 @@ from pacs_recover.authority import Authority
 from pacs_recover.errors import Busy, RecoverError, Refused, SourceError
 from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Planned, Request, Resumed
 from pacs_recover.jobs import live_paths, open_job
-from pacs_recover.journal import Journal, Reader, is_written, read
+from pacs_recover.journal import Journal, Reader, is_written, read, sync_directory
 from pacs_recover.model import UNDECODABLE
 from pacs_recover.plan import Plan
 from pacs_recover.runs import ENDS, is_drill, is_finished, last_end, planned
 from pacs_recover.site import Site
+from pacs_recover.spawning import spawn
 from pacs_recover.state import JOURNAL, State
 from pacs_recover.target import lock
 from pacs_recover.target.host import live_trees
@@ -161,7 +162,7 @@ def start(plan: Plan, state: State, authority: Authority, *, assume_yes: bool) -
     plans.use_up(plan, state, run)
     request = msgspec.structs.replace(plan.request, run=run.name, assume_yes=assume_yes)
     write_request(run, request)
-    return Following(run, worker.spawn(run, "restore", authority))
+    return Following(run, spawn(run, "restore", authority))
 
 
 def write_request(run: Path, request: Request) -> None:
@@ -177,7 +178,7 @@ def take_up(run: Path, purpose: worker.Purpose, authority: Authority) -> Followi
     events, _ = read(run / JOURNAL)
     if is_drill(events):
         refuse_drill(run.name)
-    return Following(run, worker.spawn(run, purpose, authority, plans.operator()), skip=len(events))
+    return Following(run, spawn(run, purpose, authority, plans.operator()), skip=len(events))
 
 
 def take_over(following: Following, by: str, authority: Authority) -> None:
@@ -301,3 +302,4 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    sync_directory(path.parent)

@@ -119,7 +119,7 @@ class Journal:
         self.events = self._reader.more()
         self._next = max([self._reader._line, *(event.n + 1 for event in self.events)])
         if create:
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
 
     @property
     def damage(self) -> list[Damage]:
@@ -186,7 +186,8 @@ def _cut_torn_line(fd: int) -> None:
         os.fsync(fd)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory durable. OSError."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)

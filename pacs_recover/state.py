@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pacs_recover.audit import HOME, Audit
 from pacs_recover.errors import Refused, UsageError
+from pacs_recover.journal import sync_directory
 from pacs_recover.text import safe
 
 JOURNAL = "journal.jsonl"
@@ -47,7 +48,7 @@ class State:
         """Make it, private, and see that it takes an fsync. Refused where it does not: no run without a journal."""
         try:
             for place in (self.path, self.path / "runs", self.path / "plans"):
-                place.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _make(place)
             self._must_be_private()
             _try_fsync(self.path)
         except OSError as error:
@@ -66,11 +67,13 @@ class State:
             )
 
     def new_run(self, now: datetime | None = None) -> Path:
-        """A fresh directory for a run, named by its start in UTC. OSError."""
+        """A fresh directory for a run, named by its start in UTC, which outlives a power cut. OSError."""
         began = (now or datetime.now(UTC)).astimezone(UTC)
         path = self.path / "runs" / f"{began:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         path.mkdir(mode=0o700)
         (path / "answers").mkdir(mode=0o700)
+        sync_directory(path)
+        sync_directory(path.parent)
         return path
 
     def runs(self) -> list[Path]:
@@ -161,6 +164,16 @@ def sweep(home: Path) -> None:
                     shutil.rmtree(path, ignore_errors=True)
             finally:
                 os.close(fd)
+
+
+def _make(place: Path) -> None:
+    """Make a directory and those missing above it, so that they outlive a power cut. OSError."""
+    if place.is_dir():
+        return
+    _make(place.parent)
+    place.mkdir(mode=0o700, exist_ok=True)
+    with suppress(PermissionError):  # a parent that we may write but not list
+        sync_directory(place.parent)
 
 
 def _takes_fsync(place: Path) -> bool:

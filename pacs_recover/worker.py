@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -19,9 +17,8 @@ from pacs_recover import __version__, engine, questions
 from pacs_recover.anchoring import anchor
 from pacs_recover.audit import Entry
 from pacs_recover.audit.record import What
-from pacs_recover.authority import Authority
 from pacs_recover.checklist import checklist
-from pacs_recover.errors import RecoverError, Refused
+from pacs_recover.errors import RecoverError, Refused, SourceError
 from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Failed, Planned, Request, Resumed
 from pacs_recover.jobs import open_job, site_of
 from pacs_recover.journal import Journal, boot_id, read
@@ -45,34 +42,6 @@ class Refusal(Struct, frozen=True):
     message: str
     hint: str
     exit_code: int
-
-
-def spawn(run: Path, purpose: Purpose, authority: Authority, operator: str = "") -> subprocess.Popen[bytes]:
-    """Start a worker in a session of its own, out of the login's control group where systemd runs. Refused, OSError."""
-    authority.must_allow(f"a {purpose}")
-    argv = [sys.executable, "-m", "pacs_recover.worker", purpose, str(run), operator]
-    with open(os.open(run / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
-        return subprocess.Popen(
-            [*_scope(run.name), *argv],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd="/",
-        )
-
-
-def _scope(name: str) -> list[str]:
-    """A scope of its own survives the end of the login session; it keeps environment and descriptors."""
-    if os.geteuid() != 0 or not Path("/run/systemd/system").is_dir() or not shutil.which("systemd-run"):
-        return []
-    scope = ["systemd-run", "--scope", "--slice=system.slice", "--quiet", "--collect"]
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    try:
-        works = subprocess.run([*scope, "true"], timeout=10, check=False, **quiet).returncode == 0  # type: ignore[call-overload]
-    except (OSError, subprocess.TimeoutExpired):
-        works = False
-    return [*scope, f"--description=pacs-recover {name}", "--"] if works else []
 
 
 class Stop:
@@ -104,22 +73,36 @@ def main(argv: list[str]) -> int:
                 code = restore(run, stop)
             else:
                 operator = argv[2] if len(argv) > 2 else ""
-                code = take_up(run, "resume" if purpose == "resume" else "rollback", operator, stop)
+                try:
+                    code = take_up(run, "resume" if purpose == "resume" else "rollback", operator, stop)
+                except OSError as error:
+                    raise not_begun(error, purpose, run) from error
             entry.outcome = f"{said_at_the_end(run)}, exit {code}"
         return code
     except RecoverError as error:  # nothing was journalled of it: the front end finds it as the last line of the log
-        os.write(2, msgspec.json.encode(Refusal(*engine.told(error))) + b"\n")
-        return error.exit_code
+        return refuse(error)
     finally:
         for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):  # Python drops its handlers before it ends
             signal.signal(ignored, signal.SIG_IGN)
+
+
+def refuse(error: RecoverError) -> int:
+    """Tell the front end why nothing was done; the exit code says it also where the disk takes no word."""
+    log(msgspec.json.encode(Refusal(*engine.told(error))).decode())
+    return error.exit_code
+
+
+def not_begun(error: OSError, purpose: str, run: Path) -> Refused:
+    """A rollback or resume that could not even begin: the site is as it was, which is not what exit 1 would say."""
+    command = f"pacs-recover --state {run.parent.parent} {purpose} {run.name}"
+    return Refused(f"the {purpose} could not begin: {engine.told(error)[0]}", f"mend that, then: {command}")
 
 
 @contextmanager
 def audited(run: Path, what: What) -> Iterator[Entry]:
     """Record that a run begins and how it ended; then vouch for that outside, when its journal and lock are free."""
     request, state = read_request(run), state_of(run)
-    state.audit.warn = lambda problem: print(problem, file=sys.stderr)  # noqa: T201 - into the run's worker.log
+    state.audit.warn = log
     site = site_of(request)
     try:
         with state.audit.noting(
@@ -131,9 +114,18 @@ def audited(run: Path, what: What) -> Iterator[Entry]:
 
 
 def said_at_the_end(run: Path) -> str:
-    """How a run ended last."""
-    ended = last_end(read(run / JOURNAL)[0])
+    """How a run ended last, for the audit: what the run came to does not depend on it."""
+    try:
+        ended = last_end(read(run / JOURNAL)[0])
+    except SourceError:
+        return "its journal cannot be read"
     return ended.outcome if ended else "not ended"
+
+
+def log(text: str) -> None:
+    """A line for the run's worker.log, if its disk still takes one."""
+    with suppress(OSError):
+        os.write(2, f"{text}\n".encode(errors="replace"))
 
 
 def restore(run: Path, stop: Callable[[], bool]) -> int:
@@ -184,7 +176,7 @@ def take_up(run: Path, purpose: Literal["resume", "rollback"], operator: str, st
             steps = checklist(job)
             if purpose == "resume":
                 refuse_resume(journal.events, steps)
-            journal.step = None
+            journal.step, rebooted = None, booted(journal.events) != boot_id()
             try:
                 lock.mark(mark(request, run, None))
                 taken_up = {"purpose": purpose, "operator": operator, "armed": is_done(journal.events)}
@@ -195,8 +187,9 @@ def take_up(run: Path, purpose: Literal["resume", "rollback"], operator: str, st
                 raise Refused(
                     why, f"make room in {state}, then: pacs-recover --state {state} {purpose} {run.name}"
                 ) from error
-            again = engine.resume(steps, job.target, stop) if purpose == "resume" else engine.rollback(job.target)
-            return drive(again, run, request, journal, lock)
+            if purpose == "rollback":
+                return drive(engine.rollback(job.target), run, request, journal, lock)
+            return drive(engine.resume(steps, job.target, stop, rebooted=rebooted), run, request, journal, lock)
 
 
 def drive(work: engine.Run, run: Path, request: Request, journal: Journal, lock: SiteLock) -> int:
@@ -209,7 +202,10 @@ def drive(work: engine.Run, run: Path, request: Request, journal: Journal, lock:
         except StopIteration as end:
             with suppress(OSError):
                 questions.take_notes(run, journal)
-            settle(lock, journal, request, run)
+            try:
+                settle(lock, journal, request, run)
+            except OSError as error:  # how it ended is in the journal, which is what counts
+                log(f"the lock files do not say how {run.name} ended: {error.strerror}")
             return int(end.value)
         answer, problem = None, None
         if not isinstance(event, Ended):  # nothing may follow the end: a reader would take the run for open
@@ -251,6 +247,11 @@ def refused(journal: Journal, error: Exception, target: Target | None = None) ->
     journal.write(Failed, title="Begin", evidence=message, hint=hint, exit_code=code)
     journal.write(Ended, outcome="failed_untouched", exit_code=code, evidence=message)
     return code
+
+
+def booted(events: list[AnyEvent]) -> str:
+    """The boot in which a worker last took the run up; empty where no line says so."""
+    return next((event.boot for event in reversed(events) if isinstance(event, Planned | Resumed)), "")
 
 
 def is_done(events: list[AnyEvent]) -> bool:

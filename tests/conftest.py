@@ -8,12 +8,14 @@ import shutil
 import pytest
 from hypothesis import settings
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+"""Tests start thousands of processes of the project, which would each compile all of it anew."""
 settings.register_profile("any checkout", database=None)  # a checkout that cannot be written is no failure
 settings.load_profile("any checkout")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Honour ``@pytest.mark.needs(program, reason=…)``; ``root`` and ``user namespaces`` count as programs too."""
+    """Honour ``@pytest.mark.needs(program, reason=…)``; ``root`` and ``loop devices`` count as programs too."""
     for mark in item.iter_markers("needs"):
         for program in mark.args:
             if not _has(program):
@@ -26,6 +28,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def _has(program: str) -> bool:
     if program == "root":
         return os.geteuid() == 0
+    if program == "loop devices":
+        return os.access("/dev/loop-control", os.W_OK)
     return shutil.which(program) is not None
 
 

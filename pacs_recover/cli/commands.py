@@ -5,26 +5,48 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from typing import cast
 
 import click
 
 from pacs_recover import __version__
 from pacs_recover.errors import Interrupted, UsageError
 
+ROOMS = {
+    "demo": ("demo",),
+    "looking": ("site_group", "show_catalog", "preview", "diff", "extract", "status"),
+    "thaw": ("thaw",),
+    "points": ("show_points",),
+    "verifying": ("verify",),
+    "audit": ("audit_group",),
+    "locks": ("lock_group",),
+    "restoring": ("show_plan", "restore"),
+    "drilling": ("drill", "rto", "show_history"),
+    "runs": ("show_runs", "attach", "resume", "rollback", "close", "note", "show_handover", "show_report"),
+}
+"""Every command's function, by the module that it is in."""
+NAMED = {
+    function: function.removeprefix("show_").removesuffix("_group") for every in ROOMS.values() for function in every
+}
+"""What each is called."""
+
 
 class Commands(click.Group):
-    """Loads the commands only when one is looked for: the console, which needs none, is painted sooner."""
+    """Loads a command's module only when it is asked for: none pays for the others, the console for none."""
 
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:  # noqa: ARG002 - click's
         """The command of this name."""
-        _add_commands()
-        return super().get_command(context, name)
+        for room, functions in ROOMS.items():
+            for function in functions:
+                if NAMED[function] == name:
+                    return cast(click.Command, getattr(import_module(f"pacs_recover.cli.{room}"), function))
+        return None
 
-    def list_commands(self, context: click.Context) -> list[str]:
+    def list_commands(self, context: click.Context) -> list[str]:  # noqa: ARG002 - click's
         """The names of all."""
-        _add_commands()
-        return super().list_commands(context)
+        return sorted(NAMED.values())
 
 
 @click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,39 +86,6 @@ def cli(
     from pacs_recover.cli.context import Context
 
     click_context.obj = Context(site, state, read_only, slow)
-
-
-def _add_commands() -> None:
-    from pacs_recover.cli import audit, demo, drilling, locks, looking, points, restoring, runs, thaw, verifying
-
-    for command in (
-        demo.demo,
-        looking.site_group,
-        looking.show_catalog,
-        looking.preview,
-        looking.diff,
-        looking.extract,
-        thaw.thaw,
-        points.show_points,
-        verifying.verify,
-        looking.status,
-        audit.audit_group,
-        locks.lock_group,
-        restoring.show_plan,
-        restoring.restore,
-        drilling.drill,
-        drilling.rto,
-        drilling.show_history,
-        runs.show_runs,
-        runs.attach,
-        runs.resume,
-        runs.rollback,
-        runs.close,
-        runs.note,
-        runs.show_handover,
-        runs.show_report,
-    ):
-        cli.add_command(command)
 
 
 def run(words: Sequence[str]) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from pacs_recover.formats import masking, settings, settings_rules, x509
 from pacs_recover.formats.streams import Reader
 from pacs_recover.formats.yaml_marks import SIZE_LIMIT
 from pacs_recover.model import Backup, Fact, Preview, Step
+from pacs_recover.services.calls import NoAnswer, call
 from pacs_recover.target import places, trees
 from pacs_recover.target.trees import Entry
 from pacs_recover.text import count, safe
@@ -201,21 +201,13 @@ def validate(argv: tuple[str, ...] | None, staged: Path) -> str:
         return "no validator is configured"
     command = [word.replace("{config}", str(staged)) for word in argv]
     try:
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=VALIDATOR_TIMEOUT,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        code = call(command, VALIDATOR_TIMEOUT, quiet=True).code
+    except NoAnswer as error:
         raise RecoverError(
-            f"the validator {safe(argv[0])} is not available: {type(error).__name__}",
-            "mend or remove `validator` in the site file",
+            f"the validator is not available: {error.message}", "mend or remove `validator` in the site file"
         ) from error
-    if done.returncode != 0:
-        raise BadBackup(f"the validator {safe(argv[0])} refuses it (exit {done.returncode})", "choose another backup")
+    if code != 0:
+        raise BadBackup(f"the validator {safe(argv[0])} refuses it (exit {code})", "choose another backup")
     return f"{safe(argv[0])}: exit 0"
 
 

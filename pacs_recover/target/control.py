@@ -120,6 +120,12 @@ class Control:
         running = [s for s in reversed(self.services) if s.state().activity in ("active", "starting", "unknown")]
         return "; ".join(service.stop() for service in running)
 
+    def stop_again(self, names: Iterable[str]) -> str:
+        """Stop what this run started, also what seems stopped: between two crashes of a loop it does. RecoverError."""
+        wanted = set(names)
+        started = [s for s in reversed(self.services) if s.name in wanted and s.state().activity != "absent"]
+        return "; ".join(service.stop() for service in started)
+
     def return_to(self, name: str, activity: Activity) -> str:
         """Bring one service back to what it did before the run. RollbackIncomplete where it does not come."""
         service = next((s for s in self.services if s.name == name), None)

@@ -110,8 +110,8 @@ class StopAgain(Struct, frozen=True, kw_only=True, tag_field="verb", tag="stop_a
     services: tuple[str, ...]
 
     def undo(self, control: Control) -> str:
-        """Stop everything and see it stopped."""
-        return control.ensure_stopped() or "already stopped"
+        """Stop what was started and see it stopped."""
+        return control.stop_again(self.services) or "already stopped"
 
 
 class RemoveDirectory(Struct, frozen=True, kw_only=True, tag_field="verb", tag="remove_directory"):

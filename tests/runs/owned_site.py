@@ -50,9 +50,9 @@ class OwnedSite(SmallSite):
 
 
 @contextmanager
-def owned_site(*, deep: bool = False, **settings: object) -> Iterator[OwnedSite]:
+def owned_site(*, deep: bool = False, within: Path | None = None, **settings: object) -> Iterator[OwnedSite]:
     """Build one that its user can reach (pytest's own directories are closed), and remove it afterwards."""
-    home = Path(mkdtemp(prefix="pacs-recover-owned-")).resolve()
+    home = Path(mkdtemp(prefix="pacs-recover-owned-", dir=within)).resolve()
     home.chmod(0o755)
     try:
         built = make(home / "site")

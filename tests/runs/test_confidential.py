@@ -17,6 +17,7 @@ import pytest
 
 from pacs_recover import front, worker
 from pacs_recover.authority import Authority
+from pacs_recover.spawning import spawn
 from pacs_recover.state import JUST_MADE, SCRATCH
 from tests import leaks
 from tests.runs.small_site import SmallSite, outcome
@@ -33,7 +34,7 @@ def cut(small: SmallSite) -> Path:
     run = small.arm(plan)
     request = (run / worker.REQUEST).read_bytes()
     (run / worker.REQUEST).write_bytes(request.replace(b'"assume_yes":true', b'"assume_yes":false'))
-    process = worker.spawn(run, "restore", Authority())
+    process = spawn(run, "restore", Authority())
     journal = run / "journal.jsonl"
     while not journal.exists() or b'"asked"' not in journal.read_bytes():
         assert process.poll() is None
@@ -138,7 +139,7 @@ def test_keys_are_in_no_process_s_arguments_or_variables_and_in_none_of_our_file
     assert any(choice.backup.encrypted for choice in plan.request.choices)
     run = small.arm(plan)
     with watching((password, b"PRIVATE KEY-----")) as (seen, told):
-        process = worker.spawn(run, "restore", Authority())
+        process = spawn(run, "restore", Authority())
         assert process.wait(120) == 0
     assert str(process.pid) in seen
     assert told == set()

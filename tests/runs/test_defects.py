@@ -30,6 +30,7 @@ from pacs_recover.events import Asked, Began, Effect, Passed
 from pacs_recover.formats import openssl_enc
 from pacs_recover.selection import select
 from pacs_recover.sources import file
+from pacs_recover.spawning import spawn
 from tests.runs.small_site import SmallSite, events_of, outcome, rows
 
 
@@ -298,7 +299,7 @@ def test_b14_a_service_that_starts_and_dies_is_rolled_back(small: SmallSite) -> 
 
 def test_c1_the_worker_ignores_a_hangup(small: SmallSite) -> None:
     run = small.arm(small.plan(good_queue(small)))
-    process = worker.spawn(run, "restore", Authority())
+    process = spawn(run, "restore", Authority())
     while not (run / "journal.jsonl").exists():
         time.sleep(0.01)
     while process.poll() is None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from isal import igzip
 
-from pacs_recover import worker
 from pacs_recover.authority import Authority
 from pacs_recover.demo.queue import SCHEMA
 from pacs_recover.looks import report_of
+from pacs_recover.spawning import spawn
 from tests.runs.small_site import SmallSite, outcome, rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -62,7 +62,7 @@ def room(tmp_path: Path, small: SmallSite) -> Iterator[Path]:
 def restore(small: SmallSite, backup: Path) -> tuple[float, int]:
     """Restore in a real worker: its downtime in seconds and the most memory that it took in bytes."""
     run = small.arm(small.plan(str(backup), words=["queue"]))
-    process = worker.spawn(run, "restore", Authority())
+    process = spawn(run, "restore", Authority())
     highest = 0
     while process.poll() is None:
         highest = max(highest, peak(process.pid))
