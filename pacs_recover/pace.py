@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from pacs_recover import report
 from pacs_recover.errors import RecoverError
@@ -12,11 +13,13 @@ from pacs_recover.journal import read
 from pacs_recover.model import Fact
 from pacs_recover.runs import planned
 from pacs_recover.state import JOURNAL, State
-from pacs_recover.text import seconds
+from pacs_recover.text import seconds, size
 
 REMEMBERED = 20
 """Runs that are looked through, newest first."""
 UNKNOWN = "how long it takes here is unknown: no such run went well yet"
+ENOUGH = 0.5
+"""Seconds of reading from which a rate says something."""
 Pace = Mapping[str, float]
 """Seconds that a step took when it last went well, by its title."""
 
@@ -81,10 +84,32 @@ def predicted_downtime(steps: Sequence[StepLine], pace: Pace, carrying: float | 
     return predicted(steps[phases.index("down") : phases.index("up") + 1], pace, carrying)
 
 
-def expectation(whole: float | None, down: float | None, rto: float) -> Fact:
+class Measured(NamedTuple):
+    """How fast a plan itself read and unpacked its backups."""
+
+    seconds: float
+    bytes: int
+    """Of their content."""
+
+    def words(self, rto: float) -> str:
+        """The least that a run takes, which reads them once more before it stops anything."""
+        rate = f" ({size(self.bytes / self.seconds)}/s)" if self.seconds >= ENOUGH else ""
+        least = f"reading the backups alone takes about {seconds(self.seconds)}{rate}, as this plan measured"
+        return f"{least}; that alone would MISS it" if self.seconds > rto else least
+
+
+def measured(took: float | None, content: int) -> Measured | None:
+    """What was measured, if it was."""
+    return None if took is None else Measured(took, content)
+
+
+def expectation(whole: float | None, down: float | None, rto: float, reading: Measured | None = None) -> Fact:
     """What a plan says of its time, all in seconds; a ``warn`` where it would miss the RTO."""
     if whole is None:
-        return Fact(f"RTO {seconds(rto)}", UNKNOWN + (f"; down for about {seconds(down)}" if down is not None else ""))
+        least = f"; {reading.words(rto)}" if reading else ""
+        down_for = f"; down for about {seconds(down)}" if down is not None else ""
+        late = reading is not None and reading.seconds > rto
+        return Fact(f"RTO {seconds(rto)}", f"{UNKNOWN}{least}{down_for}", "warn" if late else "ok")
     text = f"about {seconds(whole)} by earlier runs, {seconds(down)} of it down"
     late = whole > rto
     return Fact(f"RTO {seconds(rto)}", f"{text}; that would MISS it" if late else text, "warn" if late else "ok")

@@ -116,14 +116,19 @@ def wait(run: Path, asked: Asked, journal: Journal) -> bool:
     end = time.monotonic() + (asked.deadline - asked.at).total_seconds()
     answer = None
     while answer is None and time.monotonic() < end:
-        hand_over(run, journal)
-        take_notes(run, journal)
+        take_up(run, journal)
         answer = _answer(run / "answers" / asked.question, owner(journal.events))
         if answer is None:
             time.sleep(POLL)
     said = answer or Answer(False, "")
     journal.write(Answered, title=asked.title, question=asked.question, yes=said.yes, by=safe(said.by, 80))
     return said.yes
+
+
+def take_up(run: Path, journal: Journal) -> None:
+    """Journal what was left for the worker, but for answers. OSError."""
+    hand_over(run, journal)
+    take_notes(run, journal)
 
 
 def hand_over(run: Path, journal: Journal) -> None:

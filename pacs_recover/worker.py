@@ -210,8 +210,7 @@ def drive(work: engine.Run, run: Path, request: Request, journal: Journal, lock:
         answer, problem = None, None
         if not isinstance(event, Ended):  # nothing may follow the end: a reader would take the run for open
             with suppress(OSError):
-                questions.hand_over(run, journal)
-                questions.take_notes(run, journal)
+                questions.take_up(run, journal)
         if isinstance(event, Asked):
             try:
                 answer = reply(event, run, request, journal)

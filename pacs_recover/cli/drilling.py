@@ -160,7 +160,7 @@ def rto(context: Context, form: str, as_json: bool) -> None:
 @click.pass_obj
 @guarded
 def show_history(context: Context, as_json: bool) -> None:
-    """Every recovery and drill against the RTO: a chart of plain characters, oldest first."""
+    """Chart every recovery and drill against the RTO, oldest first."""
     times = recovery_times.history(context.site, context.state)
     if as_json:
         return output.document(recovery_times.history_json(context.site, times))

@@ -190,9 +190,9 @@ def close(context: Context, run: str, why: str) -> None:
 @click.pass_obj
 @guarded
 def note(context: Context, run: str, text: tuple[str, ...]) -> None:
-    """Add a note with its time to the record of RUN (or: latest), while it goes on or afterwards.
+    """Note TEXT in the record of RUN (or: latest), with its time.
 
-    It is in the report. No patients' data, no secrets: reports are handed on.
+    While it goes on or afterwards; it is in the report. No patients' data, no secrets: reports are handed on.
     """
     context.must_write("note")
     found = context.state.find(run)
@@ -207,7 +207,7 @@ def note(context: Context, run: str, text: tuple[str, ...]) -> None:
 @click.pass_obj
 @guarded
 def show_handover(context: Context, run: str, as_json: bool) -> None:
-    """RUN (default: the latest) in a few lines to paste for whoever takes over.
+    """Print RUN (default: the latest) in a few lines to hand over.
 
     State, steps done, what is next, projected end, who, how to go on; no patients' data, no secrets.
     """
