@@ -19,7 +19,7 @@ REMEMBERED = 20
 """Runs that are looked through, newest first."""
 UNKNOWN = "how long it takes here is unknown: no such run went well yet"
 ENOUGH = 0.5
-"""Seconds of reading from which a rate says something."""
+"""Seconds of reading from which it says something of a run."""
 Pace = Mapping[str, float]
 """Seconds that a step took when it last went well, by its title."""
 
@@ -93,14 +93,14 @@ class Measured(NamedTuple):
 
     def words(self, rto: float) -> str:
         """The least that a run takes, which reads them once more before it stops anything."""
-        rate = f" ({size(self.bytes / self.seconds)}/s)" if self.seconds >= ENOUGH else ""
-        least = f"reading the backups alone takes about {seconds(self.seconds)}{rate}, as this plan measured"
+        rate = f"{seconds(self.seconds)} ({size(self.bytes / self.seconds)}/s)"
+        least = f"reading the backups alone takes about {rate}, as this plan measured"
         return f"{least}; that alone would MISS it" if self.seconds > rto else least
 
 
 def measured(took: float | None, content: int) -> Measured | None:
-    """What was measured, if it was."""
-    return None if took is None else Measured(took, content)
+    """What was measured, if it says anything."""
+    return None if took is None or took < ENOUGH else Measured(took, content)
 
 
 def expectation(whole: float | None, down: float | None, rto: float, reading: Measured | None = None) -> Fact:

@@ -200,7 +200,11 @@ class Console(Ways, inherit_bindings=False):
         def read(task: Task) -> Catalog:
             return self.session.read(source, partial(self.background.tell, task, grown))
 
-        self.background.start(f"source {source.name}", read, done, failed)
+        def told(found: Catalog) -> None:
+            done(found)
+            self.background.start(f"filter {source.name}", partial(_lay_out, found), _nothing, _nothing)
+
+        self.background.start(f"source {source.name}", read, told, failed)
 
     def _hear(self, hear: Callable[..., None], *told: Any) -> None:
         """A source answered, as far as it goes."""
@@ -247,3 +251,13 @@ class Console(Ways, inherit_bindings=False):
         if running := running or self.page.run_in_sight():
             self.last_words = self.session.goes_on(running)
         self.exit(0)
+
+
+def _lay_out(found: Catalog, task: Task) -> None:
+    from pacs_recover.screens.catalog_view import lay_out
+
+    lay_out(found.backups, task.stopping)
+
+
+def _nothing(_: Any) -> None:
+    """Nobody waits for it: what was not laid out is once it is looked through."""

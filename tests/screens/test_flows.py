@@ -20,6 +20,7 @@ from pacs_recover import screens, widgets
 from pacs_recover.catalog import Catalog, SourceState
 from pacs_recover.errors import Refused
 from pacs_recover.events import Answered, Passed
+from pacs_recover.screens import catalog_view
 from pacs_recover.screens.catalog import CatalogPage
 from pacs_recover.screens.console import Console
 from pacs_recover.screens.overview import Overview
@@ -453,6 +454,17 @@ def test_a_hundred_thousand_backups_are_drawn_a_screenful_at_a_time(monkeypatch:
         await press(pilot, "c", "end")
         assert pilot.app.screen.query_one("#backups", Listing).cursor == 99_999
         assert len(drawn) < 300
+        while any(task.thread and task.thread.is_alive() for task in pilot.app.background.tasks):  # type: ignore[attr-defined]
+            await pilot.pause(0.05)
+        laid_out = catalog_view._searched.cache_info().misses
+        await press(pilot, "slash", *"q", "u")
+        assert "100,000 of 100,000 backups match" in frame(pilot.app)
+        await press(pilot, "e", "space", *"1123 01")
+        assert f"{len(catalog_view.matching(many, 'que 1123 01'))} of 100,000 backups match" in frame(pilot.app)
+        await press(pilot, "backspace", "backspace")
+        assert f"{len(catalog_view.matching(many, 'que 1123')):,} of 100,000 backups match" in frame(pilot.app)
+        assert len(drawn) < 900
+        assert catalog_view._searched.cache_info().misses == laid_out, "it was laid out while it was read"
 
     drive(session, flow)
 
