@@ -73,7 +73,7 @@ async def plan_of(pilot: Pilot[Any], words: str) -> None:
     await pilot.press("p")
     await until(pilot, "choose the recovery set")
     await pilot.press("enter")
-    await until(pilot, "Steps (", "NO PLAN")
+    await until(pilot, ": nothing changed yet", "NO PLAN")
 
 
 async def arm(pilot: Pilot[Any], name: str) -> None:
@@ -140,7 +140,7 @@ def test_a_drill_goes_from_its_plan_to_what_was_observed_and_touches_nothing(sma
         await until(pilot, "drill of config, certs, queue")
 
     drive(session, flow)
-    told = outcome(small.state.runs()[0])
+    told = session.report(small.state.runs()[0])
     assert told.drill
     assert (told.drill.participants, told.drill.observations) == (("anna", "berta"), ("slow",))
     assert (small.fingerprint(), small.calls()) == (before, calls)

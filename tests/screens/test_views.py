@@ -382,15 +382,16 @@ def test_a_terminal_that_cannot_show_the_console_is_refused_with_the_commands(te
 
 
 def test_without_earlier_runs_a_plan_tells_what_it_measured_itself() -> None:
-    quick, slow = pace.Measured(0.01, 3_000), pace.Measured(1000.0, 50_000_000_000)
-    assert pace.expectation(None, None, 900, quick).value.endswith(
-        "reading the backups alone takes about 0.0 s, as this plan measured"
-    )
+    quick, slow = pace.measured(2.0, 30_000_000), pace.measured(1000.0, 50_000_000_000)
+    said = pace.expectation(None, None, 900, quick)
+    assert said.value.endswith("reading the backups alone takes about 2.0 s (15.0 MB/s), as this plan measured")
+    assert said.state == "ok"
     told = pace.expectation(None, None, 900, slow)
     assert "16:40 (50.0 MB/s), as this plan measured; that alone would MISS it" in told.value
     assert told.state == "warn"
     assert "measured" not in pace.expectation(100.0, 5.0, 900, slow).value, "earlier runs know better"
     assert pace.measured(None, 1) is None
+    assert pace.measured(0.1, 1) is None, "it says nothing"
 
 
 def test_a_drill_that_was_cut_leaves_nothing_to_take_back() -> None:
