@@ -77,14 +77,14 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "restore": (("config",), ("--yes", "--plan", "PLAN")),
     "resume": (("CUT",),),
     "rollback": (("CUT", "--yes"),),
-    "rto": ((),),
+    "rto": ((), ("--json",)),
     "runs": ((),),
     "site check": ((),),
     "site init": (("OUT/site.yaml",), ()),
     "site show": ((),),
     "status": ((), ("--json",)),
-    "verify": (("QUEUE", "BUCKET"),),
     "thaw": (("COLD", "--yes"),),
+    "verify": (("QUEUE", "BUCKET"),),
 }
 """Every command with words that would do something, were they allowed to."""
 LEFT = {"attach": 4, "points": 2}
