@@ -52,11 +52,12 @@ class Made:
     problem: BadBackup | SourceError | None = None
 
 
-def make(site: Site, state: State, order: Order, select: Callable[[], Sequence[Backup]]) -> Made:
+def make(site: Site, state: State, order: Order, select: Callable[[], Sequence[Backup]], authority: Authority) -> Made:
     """Sweep what killed drills left, choose the sandbox, read every backup to its end and judge it. Refused, OSError.
 
     A missing or bad backup is no error of the drill's but what it found.
     """
+    authority.must_allow("a drill")
     swept = sweep(site.sandbox)
     chosen = choose(site, order.sandbox)
     drill = Drill(
@@ -69,10 +70,15 @@ def make(site: Site, state: State, order: Order, select: Callable[[], Sequence[B
     )
     request = _request(site, order, (), drill)
     try:
-        choices = plans.read_and_judge(site, select(), state).choices
+        choices = _judged(site, state, select())
     except (BadBackup, SourceError) as error:
         return Made(request, swept, error)
     return Made(_request(site, order, tuple(choices.values()), drill), swept)
+
+
+def _judged(site: Site, state: State, backups: Sequence[Backup]) -> dict[str, Choice]:
+    with state.audit.noting("plan", f"drill of {' '.join(backup.id for backup in backups)}", site.name):
+        return dict(plans.read_and_judge(site, backups, state).choices)
 
 
 def _request(site: Site, order: Order, choices: tuple[Choice, ...], drill: Drill) -> Request:
@@ -134,8 +140,9 @@ def _fail(journal: Journal, request: Request, problem: BadBackup | SourceError) 
     journal.write(Ended, outcome="failed_untouched", exit_code=code, evidence=message)
 
 
-def note(following: Following, topic: Topic, texts: Sequence[str]) -> None:
+def note(following: Following, topic: Topic, texts: Sequence[str], authority: Authority) -> None:
     """Add to the record of a drill that has ended what those who took part say. Refused, OSError."""
+    authority.must_allow("a note")
     if not texts:
         return
     journal = Journal(following.run / JOURNAL, create=False)

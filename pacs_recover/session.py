@@ -163,7 +163,7 @@ class Session(Past):
         self.must_write("a drill")
         self.state.prepare()
         order = Order(tuple(names))
-        return drilling.make(self.site, self.state, order, lambda: backups or select(found, names))
+        return drilling.make(self.site, self.state, order, lambda: backups or select(found, names), self.authority)
 
     def start_drill(self, made: Made, participants: Sequence[str]) -> Following:
         """Start it. Refused, OSError."""
@@ -214,7 +214,7 @@ class Session(Past):
         """
         self.must_write("a note")
         if topic != "note":
-            drilling.note(Following(run), topic, (safe(text.strip(), 500),))
+            drilling.note(Following(run), topic, (safe(text.strip(), 500),), self.authority)
             return True
         return notes.add(run, text, plans.operator(), self.authority)
 

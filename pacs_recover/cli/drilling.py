@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from pacs_recover import chart, drilling, recovery_times
+from pacs_recover.authority import Authority
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, interactive, json_option
 from pacs_recover.cli.follow import end
@@ -65,7 +66,7 @@ def drill(
     if guided:
         order = Order(**{**vars(order), "participants": order.participants or _asked_names()})
     output.say("Reading and judging the backups …")
-    made = drilling.make(context.site, context.state, order, find)
+    made = drilling.make(context.site, context.state, order, find, context.authority)
     _show(made)
     if guided:
         _go_on()
@@ -73,7 +74,7 @@ def drill(
         lambda: drilling.start(made, context.site, context.state, context.authority),
         as_json,
         ok=("restored",),
-        afterwards=_ask_afterwards if guided else None,
+        afterwards=partial(_ask_afterwards, context.authority) if guided else None,
     )
 
 
@@ -114,14 +115,14 @@ def _asked_names() -> tuple[str, ...]:
     return drilling.names(_asked("Who takes part? Names, separated by commas: "))
 
 
-def _ask_afterwards(following: Following) -> None:
+def _ask_afterwards(authority: Authority, following: Following) -> None:
     """Observations and improvement actions, one a line, into the record."""
     for topic, what in (("observation", "What was observed?"), ("action", "What is to be improved, by whom?")):
         output.say(f"{what} One a line; an empty line ends.")
         texts = []
         while text := _asked("> "):
             texts.append(_line(text))
-        drilling.note(following, topic, texts)  # type: ignore[arg-type]
+        drilling.note(following, topic, texts, authority)  # type: ignore[arg-type]
 
 
 def _asked(question: str) -> str:

@@ -154,6 +154,11 @@ def test_a_record_tells_the_uid_as_a_fact_and_the_rest_as_claimed() -> None:
     assert "anna" in audit_view.row(RECORDS[0]).text
 
 
+def test_a_run_that_goes_on_is_told_with_its_operator_host_and_since_when() -> None:
+    (line,) = overview_view.banner([OpenRun(RUN, "berta", "running", "pacs2", NOW)], False, False, "")
+    assert "of berta IS GOING ON: press a to watch it (on pacs2 since 2026-11-23 03:04:05 UTC (03:04 UTC))" in line.text
+
+
 def test_a_command_that_has_the_site_and_a_key_without_a_copy_are_told_on_the_overview() -> None:
     status = {
         "services": [],
