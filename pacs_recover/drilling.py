@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import msgspec
@@ -26,6 +26,7 @@ from pacs_recover.site import model as site_model
 from pacs_recover.spawning import spawn
 from pacs_recover.state import JOURNAL, State
 from pacs_recover.target.sandbox import below
+from pacs_recover.text import safe
 
 READ = "Read and judge the backups"
 
@@ -98,6 +99,18 @@ def _request(site: Site, order: Order, choices: tuple[Choice, ...], drill: Drill
         at=order.at,
         drill=drill,
     )
+
+
+def attended(made: Made, participants: Sequence[str]) -> Made:
+    """The same with the names of those who take part."""
+    assert made.request.drill is not None
+    drill = msgspec.structs.replace(made.request.drill, participants=tuple(participants))
+    return replace(made, request=msgspec.structs.replace(made.request, drill=drill))
+
+
+def names(typed: str) -> tuple[str, ...]:
+    """The names in a line, which commas separate."""
+    return tuple(safe(name.strip(), 500) for name in typed.split(",") if name.strip())
 
 
 def start(made: Made, site: Site, state: State, authority: Authority) -> Following:

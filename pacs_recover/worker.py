@@ -203,6 +203,8 @@ def drive(work: engine.Run, run: Path, request: Request, journal: Journal, lock:
         try:
             event = work.throw(problem) if problem else work.send(answer)
         except StopIteration as end:
+            with suppress(OSError):
+                questions.take_notes(run, journal)
             try:
                 settle(lock, journal, request, run)
             except OSError as error:  # how it ended is in the journal, which is what counts
@@ -211,7 +213,7 @@ def drive(work: engine.Run, run: Path, request: Request, journal: Journal, lock:
         answer, problem = None, None
         if not isinstance(event, Ended):  # nothing may follow the end: a reader would take the run for open
             with suppress(OSError):
-                questions.hand_over(run, journal)
+                questions.take_up(run, journal)
         if isinstance(event, Asked):
             try:
                 answer = reply(event, run, request, journal)

@@ -24,8 +24,8 @@ ROOMS = {
     "audit": ("audit_group",),
     "locks": ("lock_group",),
     "restoring": ("show_plan", "restore"),
-    "drilling": ("drill", "rto"),
-    "runs": ("show_runs", "attach", "resume", "rollback", "close", "show_report"),
+    "drilling": ("drill", "rto", "show_history"),
+    "runs": ("show_runs", "attach", "resume", "rollback", "close", "note", "show_handover", "show_report"),
 }
 """Every command's function, by the module that it is in."""
 NAMED = {

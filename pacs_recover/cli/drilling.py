@@ -1,4 +1,4 @@
-"""Rehearsing a recovery and its times: drill, rto."""
+"""Rehearsing a recovery and its times: drill, rto, history."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from pacs_recover import drilling, recovery_times
+from pacs_recover import chart, drilling, recovery_times
 from pacs_recover.authority import Authority
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, interactive, json_option
@@ -112,8 +112,7 @@ def _go_on() -> None:
 
 
 def _asked_names() -> tuple[str, ...]:
-    names = _asked("Who takes part? Names, separated by commas: ").split(",")
-    return tuple(_line(name) for name in names if name.strip())
+    return drilling.names(_asked("Who takes part? Names, separated by commas: "))
 
 
 def _ask_afterwards(authority: Authority, following: Following) -> None:
@@ -155,6 +154,22 @@ def rto(context: Context, form: str, as_json: bool) -> None:
         return None
     cells = ((row.type, f"< {_target(row)}", _actual(row)) for row in rows)
     return output.table(("RECOVERY TYPE", "RTO TARGET", "ACTUAL (TEST)"), cells)
+
+
+@click.command("history")
+@json_option
+@click.pass_obj
+@guarded
+def show_history(context: Context, as_json: bool) -> None:
+    """Chart every recovery and drill against the RTO, oldest first."""
+    times = recovery_times.history(context.site, context.state)
+    if as_json:
+        return output.document(recovery_times.history_json(context.site, times))
+    if not times:
+        return output.say("no run and no drill yet: pacs-recover drill measures without touching the site")
+    for text, _ in chart.rows(times, output.width()):
+        click.echo(text)
+    return click.echo(chart.LEGEND)
 
 
 def _target(row: Actual) -> str:

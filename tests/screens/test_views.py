@@ -10,7 +10,7 @@ from pacs_recover import app, pace
 from pacs_recover.audit.checking import Finding, Verified
 from pacs_recover.catalog import Catalog
 from pacs_recover.errors import Refused
-from pacs_recover.events import Asked
+from pacs_recover.events import Asked, Drill
 from pacs_recover.model import Fact, Preview
 from pacs_recover.screens import audit_view, catalog_view, choosing, overview_view, plan_view, report, run_view
 from pacs_recover.screens.ages import minute, short_age
@@ -384,3 +384,24 @@ def test_a_terminal_that_cannot_show_the_console_is_refused_with_the_commands(te
     with pytest.raises(Refused) as refused:
         app.refuse_terminal({"TERM": term}, interactive)
     assert "pacs-recover status" in refused.value.hint
+
+
+def test_without_earlier_runs_a_plan_tells_what_it_measured_itself() -> None:
+    quick, slow = pace.measured(2.0, 30_000_000), pace.measured(1000.0, 50_000_000_000)
+    said = pace.expectation(None, None, 900, quick)
+    assert said.value.endswith("reading the backups alone takes about 2.0 s (15.0 MB/s), as this plan measured")
+    assert said.state == "ok"
+    told = pace.expectation(None, None, 900, slow)
+    assert "16:40 (50.0 MB/s), as this plan measured; that alone would MISS it" in told.value
+    assert told.state == "warn"
+    assert "measured" not in pace.expectation(100.0, 5.0, 900, slow).value, "earlier runs know better"
+    assert pace.measured(None, 1) is None
+    assert pace.measured(0.1, 1) is None, "it says nothing"
+
+
+def test_a_drill_that_was_cut_leaves_nothing_to_take_back() -> None:
+    told = story.Story(mode="drill", drill=Drill(sandbox="process")).do(0, 1, 2, 3, 4).begin(5)
+    report = report_of(told.events)
+    texts = [line.text for line in run_view.ending(report, "")]
+    assert "nothing of production was changed: the next drill removes its sandbox" in texts
+    assert "into a sandbox, production is not touched" in run_view.head(report_of(told.events, alive=True)).text
