@@ -35,7 +35,7 @@ def status(
     contexts: Sequence[Context],
     as_json: bool,
 ) -> None:
-    """Freshness against RPO, what lives now, last drill and verification.
+    """Freshness against RPO, what lives, drills, verification.
 
     What lives now: the services, how much waits in the queue, how many days the certificates last; unfinished runs.
     Exit status: 0 whatever it says; with --nagios 0 fine, 1 warning, 2 critical, 3 unknown.

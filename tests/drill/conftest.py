@@ -109,7 +109,7 @@ class Drilled:
         )
         context.state.prepare()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(worker, "spawn", lambda *_: None)
+            patch.setattr(drilling, "spawn", lambda *_: None)
             return drilling.start(made, context.site, context.state, context.authority).run
 
     def __call__(self, *components: str, **order: Any) -> tuple[int, Report]:
