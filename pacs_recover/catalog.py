@@ -303,5 +303,6 @@ def backup_json(backup: Backup) -> dict[str, Any]:
         "current": backup.current,
         "recorded": bool(backup.recorded),
         "verified": backup.verified,
+        "verdict": backup.verdict,
         "findings": [{"label": fact.label, "value": fact.value, "state": fact.state} for fact in backup.findings],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import msgspec
@@ -26,6 +26,7 @@ from pacs_recover.site import model as site_model
 from pacs_recover.spawning import spawn
 from pacs_recover.state import JOURNAL, State
 from pacs_recover.target.sandbox import below
+from pacs_recover.text import safe
 
 READ = "Read and judge the backups"
 
@@ -51,11 +52,12 @@ class Made:
     problem: BadBackup | SourceError | None = None
 
 
-def make(site: Site, state: State, order: Order, select: Callable[[], Sequence[Backup]]) -> Made:
+def make(site: Site, state: State, order: Order, select: Callable[[], Sequence[Backup]], authority: Authority) -> Made:
     """Sweep what killed drills left, choose the sandbox, read every backup to its end and judge it. Refused, OSError.
 
     A missing or bad backup is no error of the drill's but what it found.
     """
+    authority.must_allow("a drill")
     swept = sweep(site.sandbox)
     chosen = choose(site, order.sandbox)
     drill = Drill(
@@ -68,10 +70,15 @@ def make(site: Site, state: State, order: Order, select: Callable[[], Sequence[B
     )
     request = _request(site, order, (), drill)
     try:
-        choices = plans.read_and_judge(site, select(), state).choices
+        choices = _judged(site, state, select())
     except (BadBackup, SourceError) as error:
         return Made(request, swept, error)
     return Made(_request(site, order, tuple(choices.values()), drill), swept)
+
+
+def _judged(site: Site, state: State, backups: Sequence[Backup]) -> dict[str, Choice]:
+    with state.audit.noting("plan", f"drill of {' '.join(backup.id for backup in backups)}", site.name):
+        return dict(plans.read_and_judge(site, backups, state).choices)
 
 
 def _request(site: Site, order: Order, choices: tuple[Choice, ...], drill: Drill) -> Request:
@@ -92,6 +99,18 @@ def _request(site: Site, order: Order, choices: tuple[Choice, ...], drill: Drill
         at=order.at,
         drill=drill,
     )
+
+
+def attended(made: Made, participants: Sequence[str]) -> Made:
+    """The same with the names of those who take part."""
+    assert made.request.drill is not None
+    drill = msgspec.structs.replace(made.request.drill, participants=tuple(participants))
+    return replace(made, request=msgspec.structs.replace(made.request, drill=drill))
+
+
+def names(typed: str) -> tuple[str, ...]:
+    """The names in a line, which commas separate."""
+    return tuple(safe(name.strip(), 500) for name in typed.split(",") if name.strip())
 
 
 def start(made: Made, site: Site, state: State, authority: Authority) -> Following:
@@ -121,8 +140,9 @@ def _fail(journal: Journal, request: Request, problem: BadBackup | SourceError) 
     journal.write(Ended, outcome="failed_untouched", exit_code=code, evidence=message)
 
 
-def note(following: Following, topic: Topic, texts: Sequence[str]) -> None:
+def note(following: Following, topic: Topic, texts: Sequence[str], authority: Authority) -> None:
     """Add to the record of a drill that has ended what those who took part say. Refused, OSError."""
+    authority.must_allow("a note")
     if not texts:
         return
     journal = Journal(following.run / JOURNAL, create=False)

@@ -26,8 +26,10 @@ Outcome = Literal[
 
 SandboxKind = Literal["root", "process", "container"]
 """What a drill restores into: a directory alone, or one in which the service runs too."""
-Topic = Literal["sandbox", "message", "queue", "health", "finding", "production", "teardown", "observation", "action"]
-"""What a note of a drill is about."""
+Topic = Literal[
+    "sandbox", "message", "queue", "health", "finding", "production", "teardown", "observation", "action", "note"
+]
+"""What a note is about: a drill's record, or (``note``) what an operator wrote down of any run."""
 
 
 class StepLine(Struct, frozen=True, kw_only=True):
@@ -228,12 +230,14 @@ class Undone(Event, frozen=True, kw_only=True):
 
 
 class Noted(Event, frozen=True, kw_only=True):
-    """Something for a drill's record, seen by it or said by those who took part; it may come after the end."""
+    """Something for the record, seen by a drill or said by a person; it may come after the end."""
 
     topic: Topic
     title: str
     evidence: str = ""
     state: FactState = "ok"
+    said_at: datetime | None = None
+    """When it was written down, where that was before the worker took it up."""
 
 
 class Ended(Event, frozen=True, kw_only=True):

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from pacs_recover import catalog, confinement, front, report, sets, site
+from pacs_recover import catalog, confinement, front, report, sets, site, standing, verdicts
 from pacs_recover.audit.record import What
+from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog
 from pacs_recover.components import Comparison, Look, Read, component, exhaust, judge, read_backup
 from pacs_recover.errors import BadBackup, SourceError
@@ -19,6 +20,7 @@ from pacs_recover.jobs import live_paths, look_at, opener, source_of
 from pacs_recover.journal import is_written, read
 from pacs_recover.model import Amount, Backup, Fact, FactState, Preview
 from pacs_recover.plan import Plan, refuse_bad
+from pacs_recover.runs import planned
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
 from pacs_recover.sources import archive_of
@@ -132,6 +134,7 @@ def plan_json(made: Plan) -> dict[str, Any]:
         "rto_seconds": request.rto_seconds,
         "predicted_seconds": _rounded(made.predicted_seconds),
         "predicted_downtime_seconds": _rounded(made.predicted_downtime_seconds),
+        "reading_seconds": _rounded(made.reading_seconds),
         "carry_over": request.carry_over,
         "carry_over_seconds": _rounded(made.carry_over_seconds),
         "backups": backups,
@@ -160,8 +163,8 @@ def report_of(run: Path) -> report.Report:
 
 
 def status(of: Site, found: Catalog, state: State) -> dict[str, Any]:
-    """Freshness against RPO, the services, unfinished runs, sources."""
-    now = datetime.now(UTC)
+    """Freshness against RPO, the services, unfinished runs, sources, the last drill and verification."""
+    now, known = datetime.now(UTC), verdicts.known(state.path, Authority(read_only=True))
     services = [(service.name, service.state()) for service in services_of(of)]
     ways: dict[str, FactState] = {"active": "ok", "unknown": "warn", "starting": "warn"}
     return {
@@ -173,6 +176,8 @@ def status(of: Site, found: Catalog, state: State) -> dict[str, Any]:
         ],
         "locks": [holder_json(holder) for holder in front.holders(front.request_of(of))],
         "findings": [{"label": f.label, "value": f.value, "state": f.state} for f in findings(of, found)],
+        "drill": standing.drill(of, (report_of(run) for run in state.runs() if _is_drill_of(run, of))),
+        "verification": standing.verification(of, known),
         "unfinished": [run_summary(run) for run in front.unfinished(state)],
         "sources": [{"name": s.name, "kind": s.kind, "ok": s.ok, "error": s.error} for s in found.sources],
     }
@@ -200,14 +205,27 @@ def _freshness(of: Site, found: Catalog, name: str, now: datetime) -> dict[str, 
     rpo = of.objectives[name].rpo
     newest = catalog.newest(found, name)
     row: dict[str, Any] = {"component": name, "newest": None, "taken_at": None, "age_seconds": None, "rpo_seconds": rpo}
+    row |= {"verdict": "never", "verified": None}
     if newest is None:
         return {**row, "state": "bad", "sentence": "no backup that can be read"}
     old = (now - newest.taken_at).total_seconds()
     late = rpo is not None and old > rpo
     target = f", RPO {seconds(rpo)} {'MISSED' if late else 'met'}" if rpo is not None else ""
     sentence = f"{newest.id}, {age(newest.taken_at, now)} old ({both_times(newest.taken_at)}){target}"
+    row |= {"verdict": newest.verdict, "verified": newest.verified}
     row |= {"newest": newest.id, "taken_at": stamp(newest.taken_at), "age_seconds": round(old)}
+    if newest.verdict in ("failed", "stale"):
+        return {**row, "state": "bad", "sentence": f"{sentence}, {verdicts.told(newest)}"}
     return {**row, "state": "warn" if late else "ok", "sentence": sentence}
+
+
+def _is_drill_of(run: Path, of: Site) -> bool:
+    try:
+        events, _ = read(run / JOURNAL)
+    except SourceError:
+        return False
+    first = planned(events)
+    return first is not None and first.request.mode == "drill" and first.request.site.get("name") == of.name
 
 
 def check_site(option: Path | None) -> tuple[list[Any], tuple[Fact, ...]]:

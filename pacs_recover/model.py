@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 from msgspec import DecodeError, Struct
 
 FactState = Literal["ok", "warn", "bad"]
+VerdictState = Literal["never", "good", "failed", "stale"]
+"""What verifications have found of a backup; ``stale``: its bytes were exchanged since."""
 StepKind = Literal["do", "check", "ask"]
 Phase = Literal["", "down", "carry", "up", "soak", "after"]
 """What a step means for the clocks: downtime runs from the start of ``down`` to the end of ``up``.
@@ -52,6 +54,9 @@ class Backup(Struct, frozen=True, kw_only=True):
     readable: bool = True
     verified: str | None = None
     """When it was last proven by a restore or a verification (RFC 3339); None is never."""
+    verdict: VerdictState = "never"
+    stored: str = ""
+    """Changes with its bytes: times and inode of a file, the ETag of an object; empty where only reading tells."""
     recorded: str = ""
     """What holds its hash, in the source's own terms: the key of a manifest beside it, a commit; empty for nothing."""
     current: bool = True

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from pacs_recover import report
 from pacs_recover.errors import RecoverError
 from pacs_recover.events import Planned, StepLine
 from pacs_recover.journal import read
 from pacs_recover.model import Fact
+from pacs_recover.runs import planned
 from pacs_recover.state import JOURNAL, State
-from pacs_recover.text import seconds
+from pacs_recover.text import seconds, size
 
 REMEMBERED = 20
 """Runs that are looked through, newest first."""
 UNKNOWN = "how long it takes here is unknown: no such run went well yet"
+ENOUGH = 0.5
+"""Seconds of reading from which it says something of a run."""
 Pace = Mapping[str, float]
 """Seconds that a step took when it last went well, by its title."""
 
@@ -32,6 +37,12 @@ def of(state: State, site: str) -> dict[str, float]:
         if told.outcome == "restored" and isinstance(first, Planned) and first.request.site.get("name") == site:
             found |= {step.title: step.seconds for step in _telling(told, first) if step.seconds is not None}
     return found
+
+
+def of_run(state: State, run: Path) -> dict[str, float]:
+    """The pace of the site that a run is of; nothing where the run does not say. SourceError."""
+    first = planned(read(run / JOURNAL)[0])
+    return of(state, str(first.request.site.get("name", ""))) if first else {}
 
 
 def _telling(told: report.Report, first: Planned) -> list[report.StepReport]:
@@ -52,6 +63,19 @@ def predicted(steps: Sequence[StepLine], pace: Pace, carrying: float | None = No
     return sum(pace[step.title] for step in told) + ((carrying or 0.0) if carries else 0.0)
 
 
+def projected(told: report.Report, pace: Pace, steps: Sequence[StepLine]) -> float | None:
+    """Seconds from the start at which it will answer, by how long the steps that are left took in earlier runs."""
+    left = 0.0
+    for line, step in zip(steps, told.steps, strict=False):
+        if line.phase in ("soak", "after") or step.state == "passed" or line.kind == "ask":
+            continue
+        if line.title not in pace:
+            return None
+        spent = step.seconds or 0.0 if step.state == "running" else 0.0
+        left += max(0.0, pace[line.title] - spent)
+    return told.total_seconds + left
+
+
 def predicted_downtime(steps: Sequence[StepLine], pace: Pace, carrying: float | None = None) -> float | None:
     """Of these, the seconds from the stop to the answer."""
     phases = [step.phase for step in steps]
@@ -60,10 +84,32 @@ def predicted_downtime(steps: Sequence[StepLine], pace: Pace, carrying: float | 
     return predicted(steps[phases.index("down") : phases.index("up") + 1], pace, carrying)
 
 
-def expectation(whole: float | None, down: float | None, rto: float) -> Fact:
+class Measured(NamedTuple):
+    """How fast a plan itself read and unpacked its backups."""
+
+    seconds: float
+    bytes: int
+    """Of their content."""
+
+    def words(self, rto: float) -> str:
+        """The least that a run takes, which reads them once more before it stops anything."""
+        rate = f"{seconds(self.seconds)} ({size(self.bytes / self.seconds)}/s)"
+        least = f"reading the backups alone takes about {rate}, as this plan measured"
+        return f"{least}; that alone would MISS it" if self.seconds > rto else least
+
+
+def measured(took: float | None, content: int) -> Measured | None:
+    """What was measured, if it says anything."""
+    return None if took is None or took < ENOUGH else Measured(took, content)
+
+
+def expectation(whole: float | None, down: float | None, rto: float, reading: Measured | None = None) -> Fact:
     """What a plan says of its time, all in seconds; a ``warn`` where it would miss the RTO."""
     if whole is None:
-        return Fact(f"RTO {seconds(rto)}", UNKNOWN + (f"; down for about {seconds(down)}" if down is not None else ""))
+        least = f"; {reading.words(rto)}" if reading else ""
+        down_for = f"; down for about {seconds(down)}" if down is not None else ""
+        late = reading is not None and reading.seconds > rto
+        return Fact(f"RTO {seconds(rto)}", f"{UNKNOWN}{least}{down_for}", "warn" if late else "ok")
     text = f"about {seconds(whole)} by earlier runs, {seconds(down)} of it down"
     late = whole > rto
     return Fact(f"RTO {seconds(rto)}", f"{text}; that would MISS it" if late else text, "warn" if late else "ok")

@@ -6,6 +6,7 @@ import hashlib
 import os
 import secrets
 import socket
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -53,6 +54,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Until the service answers, by earlier runs and without the waiting for a person; None where unknown."""
     predicted_downtime_seconds: float | None = None
     """Of these, from the stop to the answer."""
+    reading_seconds: float | None = None
+    """How long this plan took to read and judge its backups, which a run does once more; None where not measured."""
     carry_over_seconds: float | None = None
     """How much longer the service is down because messages are carried over; None where none are, or unknown."""
     previews: dict[str, Preview] = {}
@@ -64,7 +67,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     @property
     def expectation(self) -> Fact:
         """How long it will take, against the RTO."""
-        return pace.expectation(self.predicted_seconds, self.predicted_downtime_seconds, self.request.rto_seconds)
+        measured = pace.measured(self.reading_seconds, sum(choice.bytes for choice in self.request.choices))
+        return pace.expectation(
+            self.predicted_seconds, self.predicted_downtime_seconds, self.request.rto_seconds, measured
+        )
 
     @property
     def refusals(self) -> tuple[Fact, ...]:
@@ -105,7 +111,9 @@ def _make(
     comparisons = {}
     with state.scratch() as scratch:
         open_backup = opener(site, state.journals(), scratch)
+        began = time.monotonic()
         choices, previews = _read_all(backups, open_backup, scratch, look)
+        reading = time.monotonic() - began
         together = replace(look, restored={name: scratch / name for name in choices})
         for backup in backups:
             comparisons[backup.component] = _compared(backup, scratch, together)
@@ -125,6 +133,7 @@ def _make(
         anchor=at or max(backup.taken_at for backup in backups),
         predicted_seconds=pace.predicted(steps, known, carrying),
         predicted_downtime_seconds=pace.predicted_downtime(steps, known, carrying),
+        reading_seconds=reading,
         carry_over_seconds=carrying,
         previews=previews,
         findings=(

@@ -1,4 +1,4 @@
-"""Questions that a run puts to the operator who follows it: one random id each, one file per answer, the first counts.
+"""What front ends leave for a run's worker, a file each: answers (the first to a question counts), notes, a take-over.
 
 They belong to the operator who started the run or took it up last. Another may watch, and answers only after taking
 them over, which is journalled. Who it is, each front end says of itself: operators share root, and are not kept apart
@@ -21,12 +21,14 @@ import msgspec
 from msgspec import Struct
 
 from pacs_recover.errors import Refused
-from pacs_recover.events import Answered, AnyEvent, Asked, Handed, Planned, Resumed
+from pacs_recover.events import Answered, AnyEvent, Asked, Handed, Noted, Planned, Resumed
 from pacs_recover.journal import Journal
 from pacs_recover.model import UNDECODABLE
 from pacs_recover.text import safe
 
-A = TypeVar("A", "Answer", "TakeOver")
+A = TypeVar("A", "Answer", "TakeOver", "Remark")
+LONGEST = 500
+"""Characters of a note."""
 POLL = 0.1
 """Seconds between two looks for an answer."""
 
@@ -44,7 +46,16 @@ class TakeOver(Struct, frozen=True):
     by: str
 
 
+class Remark(Struct, frozen=True):
+    """What a front end writes whose operator notes something for the record."""
+
+    text: str
+    by: str
+    at: datetime
+
+
 TAKE_OVER = re.compile(r"take-over-[0-9a-f]{16}")
+NOTE = re.compile(r"note-[0-9]{20}-[0-9a-f]{8}")
 
 
 def owner(found: Iterable[AnyEvent], before: str = "") -> str:
@@ -77,7 +88,14 @@ def take_over(run: Path, by: str) -> None:
     _leave(run, f"take-over-{secrets.token_hex(8)}", TakeOver(by))
 
 
-def _leave(run: Path, name: str, said: Answer | TakeOver) -> None:
+def remark(run: Path, text: str, by: str) -> Path:
+    """Leave a note where the run's worker takes it up; the file is there until then. OSError."""
+    name = f"note-{time.time_ns():020}-{secrets.token_hex(4)}"
+    _leave(run, name, Remark(text, by, datetime.now(UTC)))
+    return run / "answers" / name
+
+
+def _leave(run: Path, name: str, said: Answer | TakeOver | Remark) -> None:
     home = run / "answers"
     temporary = home / f".{name}-{os.getpid()}"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -98,13 +116,19 @@ def wait(run: Path, asked: Asked, journal: Journal) -> bool:
     end = time.monotonic() + (asked.deadline - asked.at).total_seconds()
     answer = None
     while answer is None and time.monotonic() < end:
-        hand_over(run, journal)
+        take_up(run, journal)
         answer = _answer(run / "answers" / asked.question, owner(journal.events))
         if answer is None:
             time.sleep(POLL)
     said = answer or Answer(False, "")
     journal.write(Answered, title=asked.title, question=asked.question, yes=said.yes, by=safe(said.by, 80))
     return said.yes
+
+
+def take_up(run: Path, journal: Journal) -> None:
+    """Journal what was left for the worker, but for answers. OSError."""
+    hand_over(run, journal)
+    take_notes(run, journal)
 
 
 def hand_over(run: Path, journal: Journal) -> None:
@@ -114,6 +138,17 @@ def hand_over(run: Path, journal: Journal) -> None:
             said = _read(path, TakeOver)
             if said:
                 journal.write(Handed, by=safe(said.by, 80), before=owner(journal.events))
+            path.unlink()
+
+
+def take_notes(run: Path, journal: Journal) -> None:
+    """Journal the notes that were left, oldest first; each is taken away once it is on disk. OSError."""
+    for path in sorted((run / "answers").iterdir()):
+        if NOTE.fullmatch(path.name):
+            said = _read(path, Remark)
+            if said:
+                title, text = f"Note by {safe(said.by, 80) or 'unknown'}", safe(said.text, LONGEST)
+                journal.write(Noted, topic="note", title=title, evidence=text, said_at=said.at)
             path.unlink()
 
 

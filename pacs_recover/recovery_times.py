@@ -92,3 +92,42 @@ def _row(site: Site, kind: str, name: str, parts: Sequence[str], told: Iterable[
 def to_json(site: Site, rows: Sequence[Actual]) -> dict[str, Any]:
     """The JSON contract of ``rto``."""
     return {"site": site.name, "rows": msgspec.json.decode(msgspec.json.encode(rows))}
+
+
+class Time(Struct, frozen=True, kw_only=True):
+    """One run or drill that tried to recover something."""
+
+    run: str
+    mode: str
+    components: tuple[str, ...]
+    outcome: str
+    at: datetime | None
+    recovery_seconds: float | None
+    """From its start to answering; None where nothing was recovered, or no service was started to answer."""
+    rto_seconds: float | None
+    met: bool | None
+
+
+def history(site: Site, state: State) -> list[Time]:
+    """Every run of this site that was decided, oldest first."""
+    told = [report for run in state.runs() if (report := _report(run, site)) is not None]
+    return [_time(report) for report in reversed(told) if report.outcome not in ("running", "unfinished")]
+
+
+def _time(told: Report) -> Time:
+    took = told.recovery_seconds if told.outcome == "restored" else None
+    return Time(
+        run=told.run,
+        mode=told.mode,
+        components=told.components,
+        outcome=told.outcome,
+        at=told.started_at,
+        recovery_seconds=took,
+        rto_seconds=told.rto_seconds,
+        met=told.rto_met,
+    )
+
+
+def history_json(site: Site, times: Sequence[Time]) -> dict[str, Any]:
+    """The JSON contract of ``history``."""
+    return {"site": site.name, "times": msgspec.json.decode(msgspec.json.encode(times))}

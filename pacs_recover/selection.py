@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -83,6 +83,13 @@ def gaps(
         if cold and cold.taken_at > backup.taken_at:
             facts.append(Fact("archived", f"{safe(cold.id)} is newer, and cannot be read before a thaw", "warn"))
     return tuple(facts)
+
+
+def gaps_of_newest(found: Catalog, chosen: Sequence[Backup], waiting: Iterable[str] = ()) -> tuple[Fact, ...]:
+    """The same of what an operator chose from a list: of those that are the newest in it, while sources are read."""
+    taken = [backup for backup in chosen if backup == catalog.newest(found, backup.component)]
+    slow = [Fact("source", f"{safe(name)} has not answered yet, it may have newer backups", "warn") for name in waiting]
+    return (*(slow if taken else ()), *gaps(found, taken, ()))
 
 
 def _unread(state: SourceState) -> str:

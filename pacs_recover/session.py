@@ -13,33 +13,38 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from pacs_recover import (
-    anchoring,
     calling,
     catalog,
+    drilling,
     findings,
     front,
+    handover,
     live,
     looks,
-    pace,
+    notes,
     report,
     rolling_back,
     site,
     thawing,
+    verdicts,
 )
 from pacs_recover import plan as plans
-from pacs_recover.audit import Record, checking
-from pacs_recover.audit.checking import Verified
 from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog, Partly
 from pacs_recover.components import Comparison
+from pacs_recover.drilling import Made, Order
 from pacs_recover.errors import RecoverError, Refused, SourceError, UsageError
+from pacs_recover.events import Topic
 from pacs_recover.front import Following
 from pacs_recover.journal import is_written, read
-from pacs_recover.model import Amount, Backup, Preview
+from pacs_recover.model import Amount, Backup, Fact, Preview
+from pacs_recover.past import Past
 from pacs_recover.plan import Plan
-from pacs_recover.report import Report
 from pacs_recover.runs import is_drill, is_finished
+from pacs_recover.selection import select
 from pacs_recover.site import Site
 from pacs_recover.sources import Source, sources_of
 from pacs_recover.sources.file import FileSource
@@ -71,11 +76,9 @@ class OpenRun:
 
 
 @dataclass
-class Session:
+class Session(Past):
     """One console's site, state directory and permission."""
 
-    site: Site
-    state: State
     read_only: bool = False
     command: str = "pacs-recover"
     """How the same site is named on a command line."""
@@ -96,7 +99,8 @@ class Session:
 
     def read(self, source: Source, partly: Partly | None = None) -> Catalog:
         """What one source holds, told while it is read; a fault is in its state."""
-        return catalog.read([source], longest=catalog.WATCHED, partly=partly)
+        found = catalog.read([source], longest=catalog.WATCHED, partly=partly)
+        return verdicts.known(self.state.path, self.authority).mark(self.site.name, found)
 
     def status(self, found: Catalog) -> dict[str, Any]:
         """Freshness of these backups, and the services."""
@@ -135,9 +139,13 @@ class Session:
         """Ask for it, which costs. Refused, UsageError, SourceError."""
         return thawing.ask(self.site, backup, self.state, self.authority, tier)
 
-    def plan(self, backups: Sequence[Backup], *, carry_over: bool = False) -> Plan:
-        """Read these backups, judge them, compare them with what lives; the plan is kept so that it can be armed."""
+    def plan(self, backups: Sequence[Backup], *, carry_over: bool = False, doubts: tuple[Fact, ...] = ()) -> Plan:
+        """Read these backups, judge them, compare them with what lives; the plan is kept so that it can be armed.
+
+        ``doubts`` are findings about how they were chosen.
+        """
         made = plans.make(self.site, backups, self.state, carry_over=carry_over)
+        made = msgspec.structs.replace(made, findings=(*doubts, *made.findings))
         if not self.read_only and not made.refusals:
             plans.save(made, self.state, self.authority)
         return made
@@ -151,6 +159,18 @@ class Session:
         saved = plans.load(plan.plan_id, self.state)
         plans.refuse_stale(saved, plans.inputs_now(saved, self.site, self.state))
         return front.start(saved, self.state, self.authority, assume_yes=False)
+
+    def drill(self, backups: Sequence[Backup], names: Sequence[str], found: Catalog) -> Made:
+        """Choose the sandbox, read and judge these backups, or the newest of these components. Refused, OSError."""
+        self.must_write("a drill")
+        self.state.prepare()
+        order = Order(tuple(names))
+        return drilling.make(self.site, self.state, order, lambda: backups or select(found, names), self.authority)
+
+    def start_drill(self, made: Made, participants: Sequence[str]) -> Following:
+        """Start it. Refused, OSError."""
+        self.must_write("a drill")
+        return drilling.start(drilling.attended(made, participants), self.site, self.state, self.authority)
 
     def undo_plan(self, run: Path) -> list[str]:
         """What rolling back a run would undo, and what arrived since it. RecoverError."""
@@ -189,6 +209,21 @@ class Session:
         front.take_over(following, plans.operator(), self.authority)
         return Following(run)
 
+    def note(self, run: Path, text: str, topic: Topic = "note") -> bool:
+        """Add a note to a run's record; False where its worker takes it up later. Refused, UsageError.
+
+        A drill that is over takes observations and improvement actions as well.
+        """
+        self.must_write("a note")
+        if topic != "note":
+            drilling.note(Following(run), topic, (safe(text.strip(), 500),), self.authority)
+            return True
+        return notes.add(run, text, plans.operator(), self.authority)
+
+    def handover(self, run: Path) -> list[str]:
+        """A run in a few lines to paste. SourceError."""
+        return handover.of(run, self.pace(), self.command, self.now())
+
     def may_answer(self, following: Following) -> bool:
         """Whether a run's questions are this operator's."""
         return following.may_answer(plans.operator())
@@ -205,26 +240,6 @@ class Session:
     def must_write(self, what: str) -> None:
         """Refused where the operator said that nothing may be changed."""
         self.authority.must_allow(what)
-
-    def runs(self) -> list[dict[str, Any]]:
-        """Past and present runs, newest first, each with its directory under ``path``."""
-        return [{**_summary(run), "path": run} for run in self.state.runs()]
-
-    def records(self) -> list[Record]:
-        """What the audit says, oldest first. SourceError."""
-        return list(checking.records(self.state.audit.home))
-
-    def verify_audit(self) -> Verified:
-        """Whether the audit is whole, and how far that is proven. SourceError."""
-        return anchoring.verify(self.site, self.state)
-
-    def report(self, run: Path) -> Report:
-        """A run's report as far as it has come. SourceError."""
-        return looks.report_of(run)
-
-    def pace(self) -> dict[str, float]:
-        """How many seconds each step took here when it last went well, by its title."""
-        return pace.of(self.state, self.site.name)
 
     def goes_on(self, run: str) -> str:
         """How a run that goes on without this terminal is found again, in lines to print."""
@@ -274,10 +289,3 @@ def _held(journal: Path) -> bool:
         return is_written(journal)
     except OSError:
         return False
-
-
-def _summary(run: Path) -> dict[str, Any]:
-    try:
-        return looks.run_summary(run)
-    except RecoverError as error:
-        return {"run": run.name, "outcome": "unreadable", "components": [], "started_at": None, "error": error.message}

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from pacs_recover import __version__, engine, questions
+from pacs_recover import __version__, engine, notifying, questions
 from pacs_recover.anchoring import anchor
 from pacs_recover.audit import Entry
 from pacs_recover.audit.record import What
@@ -104,11 +104,14 @@ def audited(run: Path, what: What) -> Iterator[Entry]:
     request, state = read_request(run), state_of(run)
     state.audit.warn = log
     site = site_of(request)
+    about = "drill" if request.mode == "drill" else what
     try:
-        with state.audit.noting(
-            what, " ".join([run.name, *(c.backup.id for c in request.choices)]), site.name
-        ) as entry:
+        with (
+            notifying.around(site, about, run.name, state.audit.warn) as told,
+            state.audit.noting(what, " ".join([run.name, *(c.backup.id for c in request.choices)]), site.name) as entry,
+        ):
             yield entry
+            told.outcome, told.ok = entry.outcome, "restored, exit" in entry.outcome
     finally:
         anchor(site, state)
 
@@ -200,6 +203,8 @@ def drive(work: engine.Run, run: Path, request: Request, journal: Journal, lock:
         try:
             event = work.throw(problem) if problem else work.send(answer)
         except StopIteration as end:
+            with suppress(OSError):
+                questions.take_notes(run, journal)
             try:
                 settle(lock, journal, request, run)
             except OSError as error:  # how it ended is in the journal, which is what counts
@@ -208,7 +213,7 @@ def drive(work: engine.Run, run: Path, request: Request, journal: Journal, lock:
         answer, problem = None, None
         if not isinstance(event, Ended):  # nothing may follow the end: a reader would take the run for open
             with suppress(OSError):
-                questions.hand_over(run, journal)
+                questions.take_up(run, journal)
         if isinstance(event, Asked):
             try:
                 answer = reply(event, run, request, journal)

@@ -330,6 +330,7 @@ def test_the_json_has_the_keys_of_the_contract() -> None:
                 "current": True,
                 "recorded": False,
                 "verified": None,
+                "verdict": "never",
                 "findings": [{"label": "time", "value": "odd", "state": "warn"}],
             }
         ],

@@ -36,7 +36,7 @@ def test_a_plan_a_request_a_mark_and_an_answer(data: bytes, tmp_path: Path) -> N
     assert failed.value.message.isprintable()
     (tmp_path / "mark").write_bytes(data)
     assert read_mark(tmp_path / "mark") is None
-    assert questions._read(tmp_path / "mark") is None
+    assert questions._read(tmp_path / "mark", questions.Answer) is None
     (tmp_path / worker.LOG).write_bytes(data)
     assert front.Following(tmp_path).refusal() is None
 

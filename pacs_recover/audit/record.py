@@ -38,6 +38,7 @@ What = Literal[
     "answer",
     "take-over",
     "close",
+    "note",
     "lock",
     "thaw",
     "anchor",

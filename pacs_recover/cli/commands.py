@@ -16,15 +16,16 @@ from pacs_recover.errors import Interrupted, UsageError
 
 ROOMS = {
     "demo": ("demo",),
-    "looking": ("site_group", "show_catalog", "preview", "diff", "extract", "status"),
+    "looking": ("site_group", "show_catalog", "preview", "diff", "extract"),
+    "status": ("status",),
     "thaw": ("thaw",),
     "points": ("show_points",),
     "verifying": ("verify",),
     "audit": ("audit_group",),
     "locks": ("lock_group",),
     "restoring": ("show_plan", "restore"),
-    "drilling": ("drill", "rto"),
-    "runs": ("show_runs", "attach", "resume", "rollback", "close", "show_report"),
+    "drilling": ("drill", "rto", "show_history"),
+    "runs": ("show_runs", "attach", "resume", "rollback", "close", "note", "show_handover", "show_report"),
 }
 """Every command's function, by the module that it is in."""
 NAMED = {

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from pacs_recover import calling, catalog, front, site
+from pacs_recover import calling, catalog, front, site, verdicts
 from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog
 from pacs_recover.cli import output
@@ -24,6 +24,7 @@ from pacs_recover.sources import sources_of
 from pacs_recover.sources.file import FileSource
 from pacs_recover.state import State, default_place
 from pacs_recover.text import count, safe
+from pacs_recover.verdicts import Verdicts
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -63,9 +64,13 @@ class Context:
     def catalog(self, component: str | None = None, source: str | None = None, *, brief: bool = False) -> Catalog:
         """Every backup that can be seen now; ``brief`` as in ``catalog.read``."""
         sources = sources_of(self.site, self.state.journals())
-        if not sys.stderr.isatty():
-            return catalog.read(sources, component, source, brief=brief)
-        return catalog.read(sources, component, source, brief=brief, longest=catalog.WATCHED, partly=_say_progress)
+        watched: dict[str, Any] = {"longest": catalog.WATCHED, "partly": _say_progress} if sys.stderr.isatty() else {}
+        return self.verdicts.mark(self.site.name, catalog.read(sources, component, source, brief=brief, **watched))
+
+    @cached_property
+    def verdicts(self) -> Verdicts:
+        """What verifications found, as far as the state directory tells."""
+        return verdicts.known(self.state.path, self.authority, lambda problem: output.say(f"! {problem}"))
 
     def find(self, text: str) -> Backup:
         """The backup that is named, looked for only where its name says. UsageError, SourceError."""

@@ -1,4 +1,4 @@
-"""Rehearsing a recovery and its times: drill, rto."""
+"""Rehearsing a recovery and its times: drill, rto, history."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from pacs_recover import drilling, recovery_times
+from pacs_recover import chart, drilling, recovery_times
+from pacs_recover.authority import Authority
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, interactive, json_option
 from pacs_recover.cli.follow import end
@@ -65,7 +66,7 @@ def drill(
     if guided:
         order = Order(**{**vars(order), "participants": order.participants or _asked_names()})
     output.say("Reading and judging the backups …")
-    made = drilling.make(context.site, context.state, order, find)
+    made = drilling.make(context.site, context.state, order, find, context.authority)
     _show(made)
     if guided:
         _go_on()
@@ -73,7 +74,7 @@ def drill(
         lambda: drilling.start(made, context.site, context.state, context.authority),
         as_json,
         ok=("restored",),
-        afterwards=_ask_afterwards if guided else None,
+        afterwards=partial(_ask_afterwards, context.authority) if guided else None,
     )
 
 
@@ -111,18 +112,17 @@ def _go_on() -> None:
 
 
 def _asked_names() -> tuple[str, ...]:
-    names = _asked("Who takes part? Names, separated by commas: ").split(",")
-    return tuple(_line(name) for name in names if name.strip())
+    return drilling.names(_asked("Who takes part? Names, separated by commas: "))
 
 
-def _ask_afterwards(following: Following) -> None:
+def _ask_afterwards(authority: Authority, following: Following) -> None:
     """Observations and improvement actions, one a line, into the record."""
     for topic, what in (("observation", "What was observed?"), ("action", "What is to be improved, by whom?")):
         output.say(f"{what} One a line; an empty line ends.")
         texts = []
         while text := _asked("> "):
             texts.append(_line(text))
-        drilling.note(following, topic, texts)  # type: ignore[arg-type]
+        drilling.note(following, topic, texts, authority)  # type: ignore[arg-type]
 
 
 def _asked(question: str) -> str:
@@ -154,6 +154,22 @@ def rto(context: Context, form: str, as_json: bool) -> None:
         return None
     cells = ((row.type, f"< {_target(row)}", _actual(row)) for row in rows)
     return output.table(("RECOVERY TYPE", "RTO TARGET", "ACTUAL (TEST)"), cells)
+
+
+@click.command("history")
+@json_option
+@click.pass_obj
+@guarded
+def show_history(context: Context, as_json: bool) -> None:
+    """Chart every recovery and drill against the RTO, oldest first."""
+    times = recovery_times.history(context.site, context.state)
+    if as_json:
+        return output.document(recovery_times.history_json(context.site, times))
+    if not times:
+        return output.say("no run and no drill yet: pacs-recover drill measures without touching the site")
+    for text, _ in chart.rows(times, output.width()):
+        click.echo(text)
+    return click.echo(chart.LEGEND)
 
 
 def _target(row: Actual) -> str:

@@ -1,15 +1,15 @@
-"""Commands that only look: catalog, preview, diff, extract, status, site."""
+"""Commands that only look: catalog, preview, diff, extract, site."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
-from pacs_recover import catalog, extraction, live, looks, sets, site
+from pacs_recover import catalog, extraction, looks, sets, site, timers
 from pacs_recover.catalog import Catalog, SourceState
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, json_option, leave
@@ -18,7 +18,7 @@ from pacs_recover.errors import UsageError
 from pacs_recover.model import Backup
 from pacs_recover.sources.aside import AsideSource
 from pacs_recover.text import both_times, count, safe, size
-from pacs_recover.wrapping import SYMBOLS
+from pacs_recover.verdicts import told
 
 
 @click.command("catalog")
@@ -83,6 +83,7 @@ def _row(backup: Backup, now: datetime) -> tuple[str, ...]:
     notes = [f"{catalog.MARKS[f.label]}: {f.value}" if f.label in catalog.MARKS else f.value for f in backup.findings]
     notes += ["encrypted"] if backup.encrypted else []
     notes += ["hash recorded"] if backup.recorded else []
+    notes += [told(backup)] if backup.verdict != "never" else []
     notes += [] if backup.readable else ["CANNOT BE READ"]
     old = output.brief((now - backup.taken_at).total_seconds())
     taken, stored = backup.taken_at.strftime("%Y-%m-%d %H:%M"), size(backup.size).replace("Bytes", "B")
@@ -159,53 +160,6 @@ def extract(context: Context, backup: str, directory: Path) -> None:
     click.echo(str(directory.absolute()))
 
 
-@click.command()
-@json_option
-@click.pass_obj
-@guarded
-def status(context: Context, as_json: bool) -> None:
-    """Freshness against RPO, what lives now, unfinished runs.
-
-    What lives now: the services, how much waits in the queue, how many days the certificates last.
-    """
-    found = looks.status(context.site, context.catalog(brief=True), context.state)
-    found["live"] = live.read(context.site, context.state)
-    if as_json:
-        return output.document(found)
-    output.paragraph(f"{safe(found['site'])}, {both_times(datetime.now(UTC))}")
-    output.table(("", "BACKUPS", "AGE", "RPO", "NEWEST"), (_freshness(row) for row in found["components"]))
-    for service in found["services"]:
-        _state_line(service["state"], f"service {service['name']}: {service['detail']}")
-    for part in ("queue", "certs"):
-        _state_line(found["live"][part]["state"], f"live {part}: {found['live'][part]['sentence']}")
-    for run in found["unfinished"]:
-        _state_line("bad", f"run {run['run']} is {run['outcome']}")
-        way = "attach {}" if run["outcome"] == "running" else "rollback {} (or resume, or close --why)"
-        click.echo(f"  next: {context.program} {way.format(run['run'])}")
-    for holder in found["locks"]:
-        since = both_times(datetime.fromisoformat(holder["since"]))
-        _state_line("warn", f"held by {holder['what']} of {holder['operator']} on {holder['host']} since {since}")
-    for finding in found["findings"]:
-        _state_line(finding["state"], f"{finding['label']}: {finding['value']}")
-    for bad in found["sources"]:
-        if not bad["ok"]:
-            _state_line("bad", f"source {bad['name']}: {bad['error']}")
-    return None
-
-
-def _state_line(state: str, text: str) -> None:
-    output.paragraph(text, f"{SYMBOLS[state]} {output.WORDS[state]}")
-
-
-def _freshness(row: dict[str, Any]) -> tuple[str, ...]:
-    """One component's newest backup against its RPO."""
-    met = "" if row["rpo_seconds"] is None or row["newest"] is None else " met" if row["state"] == "ok" else " MISSED"
-    age, rpo = output.brief(row["age_seconds"]), output.brief(row["rpo_seconds"]) + met
-    taken = both_times(datetime.fromisoformat(row["taken_at"])) if row["taken_at"] else ""
-    newest = f"{safe(row['newest'])} {taken}" if row["newest"] else row["sentence"]
-    return SYMBOLS[row["state"]], row["component"], age, rpo, newest
-
-
 @click.group("site")
 def site_group() -> None:
     """Write, check or show the site file."""
@@ -248,6 +202,28 @@ def site_check(context: Context, as_json: bool) -> None:
         output.facts(facts, "")
         click.echo(f"{len(problems)} problem(s)" if problems else "the site file is fine")
     leave(2 if problems else 0)
+
+
+@site_group.command("timers")
+@click.option("--install", "into", type=click.Path(path_type=Path), metavar="DIR", help="Write them there instead.")
+@click.option("--cron", is_flag=True, help="A file for /etc/cron.d instead of systemd's units.")
+@click.pass_obj
+@guarded
+def site_timers(context: Context, into: Path | None, cron: bool) -> None:
+    """Units for systemd, or a cron file, for status, verify and drill.
+
+    Printed, or written into DIR, such as /etc/systemd/system. Exit status: 0; 2 where other files are there.
+    """
+    found = site.find(context.site_option, os.environ)
+    found.load()
+    made = timers.files(found.path, context.state.path, cron=cron)
+    if into is None:
+        return click.echo("\n".join(f"# {name}\n{text}" for name, text in made.items()), nl=False)
+    context.must_write("site timers --install")
+    timers.install(made, into, context.authority)
+    for name in made:
+        click.echo(str(into / name))
+    return output.say(timers.afterwards(made))
 
 
 @site_group.command("show")

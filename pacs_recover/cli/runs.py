@@ -1,15 +1,15 @@
-"""Past and present runs: runs, attach, resume, rollback, close, report."""
+"""Past and present runs: runs, attach, resume, rollback, close, note, handover, report."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-from pacs_recover import front, looks, report, rolling_back, worker
+from pacs_recover import front, handover, looks, notes, pace, report, rolling_back, worker
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, interactive, json_option, leave, program_for
 from pacs_recover.cli.follow import end
@@ -182,6 +182,40 @@ def close(context: Context, run: str, why: str) -> None:
     found = context.state.find(run)
     front.close(found, why, context.authority)
     output.say(f"run {found.name} is closed; what it set aside stays in the catalog (source aside)")
+
+
+@click.command()
+@click.argument("run")
+@click.argument("text", nargs=-1, required=True)
+@click.pass_obj
+@guarded
+def note(context: Context, run: str, text: tuple[str, ...]) -> None:
+    """Note TEXT in the record of RUN (or: latest), with its time.
+
+    While it goes on or afterwards; it is in the report. No patients' data, no secrets: reports are handed on.
+    """
+    context.must_write("note")
+    found = context.state.find(run)
+    if notes.add(found, " ".join(text), operator(), context.authority):
+        return output.say(f"noted in the record of run {found.name}")
+    return output.say(f"left for the worker of run {found.name}, which takes it up when its step says something next")
+
+
+@click.command("handover")
+@click.argument("run", default="latest")
+@json_option
+@click.pass_obj
+@guarded
+def show_handover(context: Context, run: str, as_json: bool) -> None:
+    """Print RUN (default: the latest) in a few lines to hand over.
+
+    State, steps done, what is next, projected end, who, how to go on; no patients' data, no secrets.
+    """
+    found = context.state.find(run)
+    told = handover.of(found, pace.of_run(context.state, found), program_for(found), datetime.now(UTC))
+    if as_json:
+        return output.document({"run": found.name, "lines": told})
+    return click.echo("\n".join(told))
 
 
 @click.command("report")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pacs_recover.checklist import checklist
 from pacs_recover.components import Job, Look
-from pacs_recover.drill import sandboxes
+from pacs_recover.drill import STARTED, sandboxes
 from pacs_recover.drill.validation import Validation, at_loopback
 from pacs_recover.errors import RecoverError
 from pacs_recover.events import Drill, Noted, Request
@@ -34,7 +34,6 @@ PROBE_TIMEOUT = 5.0
 """Seconds that one health request may take."""
 STOP_TIMEOUT = 10.0
 """Seconds that the sandboxed service gets to end by itself: what it leaves behind is thrown away."""
-STARTED = "Service starts with restored data"
 
 
 @dataclass

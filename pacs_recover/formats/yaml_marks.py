@@ -25,6 +25,7 @@ from yaml.events import (
 SIZE_LIMIT = 1 << 20
 """Characters that a file may have."""
 DEPTH_LIMIT = 40
+DEEP = f"it is nested more than {DEPTH_LIMIT} levels deep"
 NODE_LIMIT = 100_000
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The parser in C where PyYAML has it: the one in Python takes a minute for a megabyte."""
@@ -105,7 +106,7 @@ class Document:
     def _node(self, event: Event, where: Where, key: Event) -> Any:
         """The value that begins with this event; ``key`` is its key's event, or itself."""
         if len(where) > DEPTH_LIMIT:
-            raise Fault(f"it is nested more than {DEPTH_LIMIT} levels deep", _line(event))
+            raise Fault(DEEP, _line(event))
         if len(self.marks) >= NODE_LIMIT:
             raise Fault(f"it has more than {NODE_LIMIT:,} values", _line(event))
         _refuse_tag(event)
@@ -156,7 +157,8 @@ def _events(text: str) -> Iterator[Event]:
         yield from yaml.parse(text, Loader=LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise Fault(error.problem or "it is no YAML", mark.line + 1 if mark else 1) from None
+        deep = "nesting depth" in (error.problem or "")  # libyaml has a limit of its own, and reads ahead
+        raise Fault(DEEP if deep else error.problem or "it is no YAML", mark.line + 1 if mark else 1) from None
     except yaml.reader.ReaderError as error:
         at = error.position if isinstance(error.position, int) else 0
         raise Fault("it holds a character that YAML does not allow", text.count("\n", 0, at) + 1) from None

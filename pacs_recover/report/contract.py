@@ -97,7 +97,7 @@ class Finding(Struct, frozen=True, kw_only=True):
 
 
 class Note(Struct, frozen=True, kw_only=True):
-    """One result of a drill's functional validation."""
+    """One result of a drill's functional validation, or what an operator wrote down."""
 
     topic: Topic
     title: str
@@ -188,6 +188,8 @@ class Report(Struct, frozen=True, kw_only=True):
     """Lines of the journal that could not be read; what they said is missing here."""
     drill: DrillReport | None = None
     """None for a live restore."""
+    notes: tuple[Note, ...] = ()
+    """What operators wrote down, oldest first."""
 
     @property
     def changed(self) -> bool:

@@ -31,7 +31,7 @@ def fold(
         observations=(*drill.observations, *said["observation"]),
         actions=(*drill.actions, *said["action"]),
         findings=tuple(_findings(request, notes, outcome, failure, ages)),
-        results=tuple(_note(note) for note in notes if note.topic in RESULTS),
+        results=tuple(note_of(note) for note in notes if note.topic in RESULTS),
         ages=ages,
         production_equal=all(note.state == "ok" for note in production) if production else None,
         production="; ".join(note.evidence for note in production),
@@ -39,8 +39,10 @@ def fold(
     )
 
 
-def _note(note: Noted) -> Note:
-    return Note(topic=note.topic, title=note.title, evidence=note.evidence, state=note.state, at=note.at)
+def note_of(note: Noted) -> Note:
+    """As the report has it: of the time at which it was said."""
+    at = note.said_at or note.at
+    return Note(topic=note.topic, title=note.title, evidence=note.evidence, state=note.state, at=at)
 
 
 def _ages(request: Request, began: datetime | None) -> Iterator[Age]:

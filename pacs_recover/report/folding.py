@@ -92,6 +92,7 @@ def _report(
         findings=tuple(_findings(request)),
         damage=damage,
         drill=drilled.fold(request, notes, outcome, _failure(events), events[0].at if events else None),
+        notes=tuple(drilled.note_of(note) for note in notes if note.topic == "note"),
     )
 
 

@@ -130,6 +130,7 @@ def _blocks(report: Report, zone: tzinfo | None, command: str) -> Iterator[Block
     yield Table("Backups", ("Component", "Backup", "Evidence"), tuple(_backups(report, zone)))
     if report.drill:
         yield from drill_page.closing(report.drill)
+    yield List("Notes", tuple(f"{both_times(note.at, zone)}, {note.title}: {note.evidence}" for note in report.notes))
     yield List("Kept", report.kept)
     yield List("Journal lines that could not be read", tuple(f"line {d.line}: {d.reason}" for d in report.damage))
 

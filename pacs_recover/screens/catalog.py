@@ -82,7 +82,11 @@ class CatalogPage(Page):
     def gathered(self) -> None:
         """Another source answered: the cursor stays on its backup."""
         here = self.backup
-        self.shown, self.folded = view.listed(self.console.gathered.catalog, self.filter)
+        self._list(here, *view.listed(self.console.gathered.catalog, self.filter))
+
+    def _list(self, here: Backup | None, shown: list[Backup], folded: Mapping[str, int]) -> None:
+        """Show these, the cursor where it was."""
+        self.shown, self.folded = shown, folded
         place = self.shown.index(here) if here in self.shown and not self._is_untouched else 0
         empty = "reading…" if self.console.gathered.waiting else "no backup matches" if self.filter else "no backups"
         self.query_one("#backups", Listing).show(len(self.shown), self.line, place, empty)
@@ -184,8 +188,10 @@ class CatalogPage(Page):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter while it is typed."""
-        if event.value != self.filter:
-            self.filter = event.value
+        before, self.filter = self.filter, event.value
+        if before.strip() and event.value.startswith(before):  # what is left of what was left
+            self._list(self.backup, view.matching(self.shown, event.value), {})
+        elif event.value != before:
             self.gathered()
 
     def on_input_submitted(self, _: Input.Submitted) -> None:

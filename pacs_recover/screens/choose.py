@@ -43,6 +43,9 @@ class ChoosePage(Page):
         Binding(
             "left,h", "step(-1)", "newer", show=False, id="choose.newer", tooltip="A newer backup of this component"
         ),
+        Binding(
+            "d", "drill", "drill", show=False, id="choose.drill", tooltip="Rehearse restoring this set, in a sandbox"
+        ),
         Binding("t", "take", "set", id="choose.take", tooltip="The next of the sets that belong together"),
         Binding("s", "align", "align", id="choose.align", tooltip="Of the others, the newest at that time"),
     ]
@@ -122,6 +125,13 @@ class ChoosePage(Page):
         if self.choosing and (one := self.choosing.take()):
             self.draw()
             self.say(f"chosen: what there was at {both_times(one.anchor)}")
+
+    def action_drill(self) -> None:
+        """Into a sandbox."""
+        if self.choosing and (backups := self.choosing.backups):
+            self.console.show_drill(backups, [backup.component for backup in backups])
+        else:
+            self.say("choose a component first: space", "warn")
 
     def action_make(self) -> None:
         """Read and plan."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from rich.text import Text
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.events import Key
 from textual.screen import Screen
@@ -23,6 +22,7 @@ from pacs_recover.screens.faults import in_words
 from pacs_recover.screens.gathered import Gathered
 from pacs_recover.screens.overview import Overview
 from pacs_recover.screens.page import Page
+from pacs_recover.screens.ways import Ways
 from pacs_recover.widgets.edges import Typed
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ HUNG_UP = 129
 """Exit code after the terminal went away: 128 and SIGHUP."""
 
 
-class Console(App[int], inherit_bindings=False):
+class Console(Ways, inherit_bindings=False):
     """The application: which screen is shown, and what the screens share."""
 
     TITLE = "pacs-recover"
@@ -200,7 +200,11 @@ class Console(App[int], inherit_bindings=False):
         def read(task: Task) -> Catalog:
             return self.session.read(source, partial(self.background.tell, task, grown))
 
-        self.background.start(f"source {source.name}", read, done, failed)
+        def told(found: Catalog) -> None:
+            done(found)
+            self.background.start(f"filter {source.name}", partial(_lay_out, found), _nothing, _nothing)
+
+        self.background.start(f"source {source.name}", read, told, failed)
 
     def _hear(self, hear: Callable[..., None], *told: Any) -> None:
         """A source answered, as far as it goes."""
@@ -217,87 +221,6 @@ class Console(App[int], inherit_bindings=False):
     def do(self, action: str) -> None:
         """Do an action of the screen in sight."""
         self.call_later(self.run_action, action, self.screen if "." not in action else None)
-
-    def show_overview(self) -> None:
-        """Back to the first screen."""
-        while len(self.screen_stack) > 1:
-            self.pop_screen()
-
-    def show_catalog(self, words: str) -> None:
-        """The backups, filtered."""
-        from pacs_recover.screens.catalog import CatalogPage
-
-        self.push_screen(CatalogPage(words))
-
-    @property
-    def has_points(self) -> bool:
-        """Whether a source of the site is a Litestream replica."""
-        return any(state.kind == "litestream" for part in self.gathered.parts.values() for state in part.sources)
-
-    def show_points(self) -> None:
-        """The points in time."""
-        from pacs_recover.screens.points import PointsPage
-
-        self.push_screen(PointsPage())
-
-    def show_preview(self, backup: Backup) -> None:
-        """One backup in full."""
-        from pacs_recover.screens.preview import PreviewPage
-
-        self.push_screen(PreviewPage(backup))
-
-    def choose(self, names: Iterable[str], backups: Mapping[str, Backup] | None = None) -> None:
-        """Choose a recovery set, beginning with these."""
-        from pacs_recover.screens.choose import ChoosePage
-
-        self.push_screen(ChoosePage(names, backups or {}))
-
-    def show_plan(self, backups: Iterable[Backup]) -> None:
-        """Make and show a plan."""
-        from pacs_recover.screens.plan import PlanPage
-
-        self.push_screen(PlanPage(tuple(backups)))
-
-    def show_started(self, following: Following) -> None:
-        """A run that has just begun: behind it is the first screen, since what led to it is used up."""
-        from pacs_recover.screens.run import RunPage
-
-        self.followings[following.run.name] = following
-        self.show_overview()
-        self.push_screen(RunPage(following.run, following))
-
-    def show_run(self, run: Path) -> None:
-        """A run, followed from its first line."""
-        from pacs_recover.front import Following
-        from pacs_recover.screens.run import RunPage
-
-        known = self.followings.get(run.name)
-        self.push_screen(RunPage(run, Following(run, known.process if known else None)))
-
-    def show_runs(self) -> None:
-        """Past and present runs."""
-        from pacs_recover.screens.runs import RunsPage
-
-        self.push_screen(RunsPage())
-
-    def action_audit(self) -> None:
-        """Who did what."""
-        from pacs_recover.screens.audit import AuditPage
-
-        if self.is_open and not isinstance(self.screen, AuditPage):
-            self.push_screen(AuditPage())
-
-    def show_report(self, run: Path) -> None:
-        """A run's report."""
-        from pacs_recover.screens.report import ReportPage
-
-        self.push_screen(ReportPage(run))
-
-    def show_undo(self, run: Path, purpose: str) -> None:
-        """What taking a run up again would do."""
-        from pacs_recover.screens.undo import UndoPage
-
-        self.push_screen(UndoPage(run, purpose))
 
     def open_demo(self, opened: tuple[Session, Mapping[str, str]]) -> None:
         """Go on with a demo site."""
@@ -328,3 +251,13 @@ class Console(App[int], inherit_bindings=False):
         if running := running or self.page.run_in_sight():
             self.last_words = self.session.goes_on(running)
         self.exit(0)
+
+
+def _lay_out(found: Catalog, task: Task) -> None:
+    from pacs_recover.screens.catalog_view import lay_out
+
+    lay_out(found.backups, task.stopping)
+
+
+def _nothing(_: Any) -> None:
+    """Nobody waits for it: what was not laid out is once it is looked through."""

@@ -16,5 +16,7 @@ def guide(fails_in_soak: str, good: Mapping[str, str], name: str) -> dict[str, s
         "ChoosePage": "DEMO 3/5 One component, or all that belong together. Press enter to make the plan.",
         "PlanPage": f"DEMO 4/5 Read what would change. Then press a, type {name} and press enter.",
         "RunPage": "DEMO 5/5 Watch it. esc leaves, the run goes on; at the end enter shows the report.",
-        "ReportPage": f"DEMO done. For a rollback, restore {fails_in_soak} the same way: o, c, p.",
+        "ReportPage": f"DEMO done. A rollback: o, c, p on {fails_in_soak}. A point in time: o, i. A drill: o, d.",
+        "PointsPage": "DEMO, a point in time: choose one with the arrows, see what is sent AGAIN and LOST; press p.",
+        "DrillPage": "DEMO, a drill: the same restore into a sandbox. Press a, type who takes part, press enter.",
     }

@@ -38,6 +38,8 @@ class Overview(Page):
         Binding("f", "full", "full", id="overview.full", tooltip="Plan a restore of config, certs and queue together"),
         Binding("i", "points", "in time", id="overview.points", tooltip="The queue's points in time (Litestream)"),
         Binding("t", "runs", "runs", id="overview.runs", tooltip="Past and present runs and their reports"),
+        Binding("d", "drill", "drill", show=False, id="overview.drill", tooltip="Rehearse a restore in a sandbox"),
+        Binding("v", "history", "times", show=False, id="overview.history", tooltip="Recovery times against the RTO"),
         Binding("w", "app.audit", "audit", show=False, id="overview.audit", tooltip="Who looked, planned, restored"),
         Binding("r", "again", "reread", id="overview.again", tooltip="Read the sources and what lives again"),
     ]
@@ -164,6 +166,14 @@ class Overview(Page):
     def action_runs(self) -> None:
         """Past and present runs."""
         self.console.show_runs()
+
+    def action_drill(self) -> None:
+        """The newest of everything, into a sandbox."""
+        self.console.show_drill((), ("config", "certs", "queue"))
+
+    def action_history(self) -> None:
+        """Recovery times."""
+        self.console.show_history()
 
     def action_again(self) -> None:
         """Read everything again."""

@@ -65,8 +65,8 @@ def _open(run: OpenRun, read_only: bool) -> list[Line]:
     by = "" if run.operator == operator() else f" {who}"
     match run.outcome:
         case "running":
-            held = f" It has the site on {safe(run.host)} since {both_times(run.since)}." if run.since else ""
-            return [Line(f"RUN {safe(run.name)}{by} IS GOING ON: press a to watch it.{held}", "bad", "▸ ")]
+            held = f" (on {safe(run.host)} since {both_times(run.since)})" if run.since else ""
+            return [Line(f"RUN {safe(run.name)}{by} IS GOING ON: press a to watch it{held}", "bad", "▸ ")]
         case "rollback_incomplete":
             return [Line(f"RUN {safe(run.name)}{by}: ROLLBACK INCOMPLETE. Press a to see what is left", "bad", "✗ ")]
         case "unreadable":

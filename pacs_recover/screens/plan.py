@@ -19,6 +19,7 @@ from pacs_recover.screens import plan_view as view
 from pacs_recover.screens.arming import Arming
 from pacs_recover.screens.background import Task
 from pacs_recover.screens.page import Page
+from pacs_recover.selection import gaps_of_newest
 from pacs_recover.text import seconds
 from pacs_recover.widgets.line import Line
 from pacs_recover.widgets.reading import Reading
@@ -57,8 +58,11 @@ class PlanPage(Page):
 
         carry_over, self.plan, self._began = self._carry_over, None, time.monotonic()
 
+        gathered = self.console.gathered
+        doubts = gaps_of_newest(gathered.catalog, self.backups, sorted(gathered.waiting))
+
         def make(_: Task) -> Plan:
-            return self.session.plan(self.backups, carry_over=carry_over)
+            return self.session.plan(self.backups, carry_over=carry_over, doubts=doubts)
 
         self._waiting()
         self._clock = self.set_interval(1.0, self._waiting)

@@ -39,6 +39,8 @@ class ReportPage(Page):
     about = "How the run went: times against the RTO, downtime, every step with its evidence, what was kept and where."
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("b", "undo", "roll back", id="report.rollback", tooltip="Plan the rollback of this run"),
+        Binding("n", "notes", "note", id="report.notes", tooltip="Write a note with its time into the run's record"),
+        Binding("h", "handover", "hand over", id="report.handover", tooltip="The run in a few lines to paste"),
         Binding("o", "overview", "overview", id="report.overview", tooltip="Back to the first screen"),
     ]
 
@@ -81,7 +83,8 @@ class ReportPage(Page):
 
     @staticmethod
     def _in_force(report: Report) -> bool:
-        return report.outcome in ("restored", "closed") and any(e.state != "undone" for e in report.effects)
+        in_force = any(effect.state != "undone" for effect in report.effects)
+        return in_force and report.mode == "live" and report.outcome in ("restored", "closed")
 
     def words(self) -> tuple[str, ...]:
         """The same as a command."""
@@ -90,6 +93,14 @@ class ReportPage(Page):
     def action_undo(self) -> None:
         """Show what a rollback would do."""
         self.console.show_undo(self.run, "rollback")
+
+    def action_notes(self) -> None:
+        """What was noted, and a line to add to it."""
+        self.console.show_notes(self.run)
+
+    def action_handover(self) -> None:
+        """A few lines to paste."""
+        self.console.show_handover(self.run)
 
     def action_overview(self) -> None:
         """Home."""

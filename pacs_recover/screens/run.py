@@ -45,6 +45,8 @@ class RunPage(Page):
         Binding("u", "take_up('resume')", "go on", id="run.resume", tooltip="Go on where the run was cut"),
         Binding("b", "take_up('rollback')", "roll back", id="run.rollback", tooltip="Undo what the run changed"),
         Binding("x", "close_run", "close", id="run.close", tooltip="End it: a person put the site right by hand"),
+        Binding("n", "notes", "note", id="run.notes", tooltip="Write a note with its time into the run's record"),
+        Binding("h", "handover", "hand over", id="run.handover", tooltip="The run in a few lines to paste"),
         Binding("full_stop", "follow", "follow", key_display=".", id="run.follow", tooltip="Follow the step that runs"),
     ]
 
@@ -180,9 +182,13 @@ class RunPage(Page):
         return self.following.question is not None and not self._over
 
     @property
+    def _is_live(self) -> bool:
+        return self.report is not None and self.report.mode == "live"
+
+    @property
     def is_abandoned(self) -> bool:
         """Whether nobody works on it though it has not ended."""
-        return self._over and bool(self.report) and self.report.outcome in ("unfinished", "rollback_incomplete")  # type: ignore[union-attr]
+        return self._over and self._is_live and self.report.outcome in ("unfinished", "rollback_incomplete")  # type: ignore[union-attr]
 
     def run_in_sight(self) -> str:
         """This run, while it goes on."""
@@ -190,6 +196,8 @@ class RunPage(Page):
 
     def mode(self) -> str:
         """What is happening, in words."""
+        if self.report and self.report.mode == "drill":
+            return "DRILL"
         if self.report and self.report.outcome == "running":
             return "ROLLING BACK" if self.report.going_back else "LIVE RESTORE"
         return super().mode()
@@ -210,7 +218,7 @@ class RunPage(Page):
                 return writes and self.is_abandoned
             case "follow":
                 return not self.follows
-            case "report":
+            case "report" | "notes" | "handover":
                 return bool(self.events)
             case _:
                 pass
@@ -219,7 +227,7 @@ class RunPage(Page):
     def _can_go_back(self) -> bool:
         assert self.report is not None
         in_force = any(effect.state != "undone" for effect in self.report.effects)
-        return self.is_abandoned or (in_force and self.report.outcome in ("restored", "closed"))
+        return self.is_abandoned or (self._is_live and in_force and self.report.outcome in ("restored", "closed"))
 
     def words(self) -> tuple[str, ...]:
         """The same as a command."""
@@ -238,6 +246,14 @@ class RunPage(Page):
         """Back to the step that runs."""
         self.follows = True
         self.draw()
+
+    def action_notes(self) -> None:
+        """What was noted, and a line to add to it."""
+        self.console.show_notes(self.run)
+
+    def action_handover(self) -> None:
+        """A few lines to paste."""
+        self.console.show_handover(self.run)
 
     def action_report(self) -> None:
         """The report."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pacs_recover.events import Asked, StepLine
+from pacs_recover.pace import projected
 from pacs_recover.report import Report, headline
 from pacs_recover.report.contract import EffectReport, StepReport
 from pacs_recover.text import both_times, count, safe, seconds
@@ -22,7 +23,8 @@ def head(report: Report) -> Line:
     match report.outcome:
         case "running":
             what = "ROLLING BACK" if report.going_back else "RESTORING"
-            return Line(f"{what} {parts} - run {safe(report.run)}", "key")
+            into = " into a sandbox, production is not touched" if report.mode == "drill" else ""
+            return Line(f"{what} {parts}{into} - run {safe(report.run)}", "key")
         case "restored" | "closed":
             return Line(headline(report), "ok", "✓ ")
         case "unfinished":
@@ -79,7 +81,7 @@ def current(report: Report) -> int:
     return passed[-1] if passed else 0
 
 
-def clock(report: Report, pace: Mapping[str, float], steps: Sequence[StepLine]) -> Line:
+def clock(report: Report, known: Mapping[str, float], steps: Sequence[StepLine]) -> Line:
     """Time against the RTO with the projected end: amber before it is missed, red when it is."""
     rto, so_far = report.rto_seconds, report.total_seconds
     if report.outcome == "unfinished":
@@ -95,7 +97,7 @@ def clock(report: Report, pace: Mapping[str, float], steps: Sequence[StepLine]) 
         return Line(text)
     if so_far > rto:
         return Line(f"{text}; RTO MISSED by {whole(so_far - rto)}", "bad", "✗ ")
-    end = projected(report, pace, steps)
+    end = projected(report, known, steps)
     if end is None:
         return Line(f"{text}; end unknown", "warn" if so_far > SOON * rto else "")
     return _projected(text, end, rto)
@@ -112,19 +114,6 @@ def _projected(text: str, end: float, rto: float) -> Line:
 def _step_time(report: Report) -> str:
     running = [(place, step) for place, step in enumerate(report.steps, start=1) if step.state == "running"]
     return f"; step {running[0][0]} of {len(report.steps)} for {whole(running[0][1].seconds or 0)}" if running else ""
-
-
-def projected(report: Report, pace: Mapping[str, float], steps: Sequence[StepLine]) -> float | None:
-    """Seconds from the start at which it will answer, by how long the steps that are left took in earlier runs."""
-    left = 0.0
-    for line, step in zip(steps, report.steps, strict=False):
-        if line.phase in ("soak", "after") or step.state == "passed" or line.kind == "ask":
-            continue
-        if line.title not in pace:
-            return None
-        spent = step.seconds or 0.0 if step.state == "running" else 0.0
-        left += max(0.0, pace[line.title] - spent)
-    return report.total_seconds + left
 
 
 def whole(value: float) -> str:
@@ -203,6 +192,8 @@ def _gone(words: str, report: Report) -> list[Line]:
     """The worker is gone without an end."""
     said = f": {words}" if words else ""
     lines = [Line(f"Its worker is gone{said}", "bad", "✗ ")]
+    if report.mode == "drill":
+        return [*lines, Line("nothing of production was changed: the next drill removes its sandbox", "ok", "✓ ")]
     if not report.changed:
         return [*lines, Line("nothing had been changed: u goes on with it, b or x ends it", "ok", "✓ ")]
     made = [effect for effect in report.effects if effect.state == "made"]

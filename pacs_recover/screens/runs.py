@@ -40,7 +40,8 @@ class RunsPage(Page):
     AUTO_FOCUS = "Listing"
     about = "Past and present runs, newest first. enter shows the report, or the run itself while it has not ended."
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "open", id="runs.open", tooltip="Its report, or the run itself")
+        Binding("enter", "open", "open", id="runs.open", tooltip="Its report, or the run itself"),
+        Binding("v", "history", "times", id="runs.history", tooltip="Recovery times against the RTO as a chart"),
     ]
 
     def __init__(self) -> None:
@@ -64,6 +65,10 @@ class RunsPage(Page):
     def words(self) -> tuple[str, ...]:
         """The same as a command."""
         return ("runs",)
+
+    def action_history(self) -> None:
+        """The chart."""
+        self.console.show_history()
 
     def action_open(self) -> None:
         """Its report, or the run."""

@@ -1,7 +1,7 @@
 """The site: one PACS Bridge installation, read from a YAML file; the guide's own where there is none."""
 
 from pacs_recover.site.checking import Problem
-from pacs_recover.site.finding import Found, find, load, problems
+from pacs_recover.site.finding import Found, files_in, find, load, problems
 from pacs_recover.site.host import environment_facts, key_facts
 from pacs_recover.site.model import (
     AuditConfig,
@@ -14,6 +14,7 @@ from pacs_recover.site.model import (
     LitestreamConfig,
     Live,
     LocalConfig,
+    NotifyConfig,
     Objective,
     S3Config,
     ServiceConfig,
@@ -40,6 +41,7 @@ __all__ = [
     "LitestreamConfig",
     "Live",
     "LocalConfig",
+    "NotifyConfig",
     "Objective",
     "Problem",
     "S3Config",
@@ -48,6 +50,7 @@ __all__ = [
     "SourceConfig",
     "SystemdConfig",
     "environment_facts",
+    "files_in",
     "find",
     "from_data",
     "from_json",

@@ -51,6 +51,17 @@ def find(option: Path | None, environ: Mapping[str, str], usual: Path = USUAL) -
     return Found(usual)
 
 
+def files_in(directory: Path) -> list[Path]:
+    """The site files (``*.yaml``) of a directory, by name. UsageError where there is none."""
+    try:
+        found = sorted(path.absolute() for path in directory.iterdir() if path.suffix == ".yaml")
+    except OSError as error:
+        raise UsageError(f"{safe(directory)} cannot be read: {error.strerror}", "name a directory") from error
+    if not found:
+        raise UsageError(f"there is no site file in {safe(directory)}", "its site files have to end in .yaml")
+    return found
+
+
 def _existing(path: Path, by: str) -> Path:
     try:
         os.stat(path)

@@ -147,6 +147,8 @@ class HealthConfig(Closed, frozen=True):
 class DrillConfig(Closed, frozen=True):
     """How a drill runs the service in a sandbox, and how it tries it there."""
 
+    every: Seconds = 31 * 86400.0
+    """After this without a drill that passed, ``status`` says that one is overdue."""
     sandbox: Literal["auto", "process", "container", "root"] = "auto"
     """``auto``: as the service is run, a container or a process; ``root``: files only, no service is started."""
     service: str | None = None
@@ -179,6 +181,15 @@ class Objective(Closed, frozen=True):
     rto: Seconds
     rpo: Seconds | None = None
     """None: the age of its backups is not judged."""
+
+
+class NotifyConfig(Closed, frozen=True):
+    """Who is told when a run, a drill or a verification starts, fails or ends."""
+
+    command: Argv = ()
+    """Gets one JSON object on its standard input."""
+    webhook: str | None = None
+    """An address of http or https that the same object is posted to."""
 
 
 class AuditConfig(Closed, frozen=True):
@@ -229,6 +240,9 @@ class Site(Closed, frozen=True):
     """By component, and ``full`` for several together; all are always there."""
     sandbox: Path = Path("/var/lib/pacs_recover/sandbox")
     drill: DrillConfig = DrillConfig()
+    verify_every: Seconds = 2 * 86400.0
+    """After this without a verification of the newest backups, ``status`` is red."""
+    notify: NotifyConfig = NotifyConfig()
     staging: tuple[Path, ...] = ()
     """Directories to stage in instead of the automatic choice: the first on the live path's filesystem."""
 

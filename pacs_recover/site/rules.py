@@ -252,6 +252,13 @@ def _drill(site: Site) -> Broken:
         yield ("drill", "message_timeout"), "must be more than 0", ""
 
 
+def _notify(site: Site) -> Broken:
+    if site.notify.command:
+        yield from _argv(site.notify.command, ("notify", "command"))
+    if site.notify.webhook is not None and not _is_url(site.notify.webhook):
+        yield ("notify", "webhook"), "is no http address, or has a user in it", "write https://HOST/PATH"
+
+
 def _drill_directories(site: Site) -> Broken:
     for key in ("readable", "writable"):
         for index, path in enumerate(getattr(site.drill, key)):
@@ -260,7 +267,9 @@ def _drill_directories(site: Site) -> Broken:
 
 
 def _durations(site: Site) -> Broken:
-    for key in ("start_timeout", "stop_timeout", "question_timeout"):
+    if site.drill.every <= 0:
+        yield ("drill", "every"), "must be more than 0", ""
+    for key in ("start_timeout", "stop_timeout", "question_timeout", "verify_every"):
         if getattr(site, key) <= 0:
             yield (key,), "must be more than 0", ""
     if site.health and site.health.timeout <= 0:
@@ -273,5 +282,5 @@ def _durations(site: Site) -> Broken:
 
 RULES: tuple[Callable[[Site], Broken], ...] = (
     _names, _live, _apart, _holds_no_live_part, _sources, _remote_sources, _audit,
-    _zones, _services, _validator, _health, _drill, _durations,
+    _zones, _services, _validator, _health, _drill, _notify, _durations,
 )  # fmt: skip

@@ -15,7 +15,18 @@ from pacs_recover.site import durations
 from pacs_recover.site.model import Site, to_data
 from pacs_recover.text import safe
 
-DURATIONS = ("soak", "start_timeout", "stop_timeout", "question_timeout", "timeout", "message_timeout", "rto", "rpo")
+DURATIONS = (
+    "soak",
+    "start_timeout",
+    "stop_timeout",
+    "question_timeout",
+    "timeout",
+    "message_timeout",
+    "rto",
+    "rpo",
+    "every",
+    "verify_every",
+)
 TEMPLATE = """\
 # One PACS Bridge installation, as pacs-recover restores it. Every value below is the default:
 # keep what differs here, delete the rest. Check it with: pacs-recover --site THIS_FILE site check
@@ -93,6 +104,7 @@ sandbox: /var/lib/pacs_recover/sandbox
 
 # How a drill runs the service there, without any network, and tries it.
 drill:
+  every: 31d                          # how often there has to be one
   sandbox: auto                       # process, container, or root: files only, nothing is started
   service: null                       # which service; null: the only one that is not Litestream
   start: []                           # for instance [/opt/pacs_bridge/bin/pacs_bridge, --config, "{config}"]
@@ -105,6 +117,14 @@ drill:
   messages: []                        # files with one HL7 message each, sent beside the synthetic ones
   message_timeout: 10s
   queued: null                        # message types that must reach the queue; null: as outbound destinations take
+
+# How often the newest backups have to be verified, else status is red.
+verify_every: 2d
+
+# Who is told when a run, a drill or a verification starts, fails or ends: JSON without any content of messages.
+notify:
+  command: []                         # for instance [/usr/local/bin/page-oncall]: it gets the JSON on its stdin
+  webhook: null                       # for instance "https://chat.example/hooks/pacs"
 
 # Directories to stage in instead of the automatic choice; the first on the live path's own filesystem is used.
 staging: []

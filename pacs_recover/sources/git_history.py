@@ -95,6 +95,7 @@ def _backup(id: str, source: str, key: str, taken_at: datetime, findings: tuple[
         source=source,
         key=key,
         taken_at=taken_at,
+        stored=key,
         format="tar",
         recorded=key.partition(":")[0],
         findings=findings,

@@ -168,6 +168,7 @@ class _Walk:
             key=path,
             taken_at=taken_at,
             size=status.st_size,
+            stored=f"{status.st_ino} {status.st_mtime_ns} {status.st_ctime_ns}",
             format=said.format,
             readable=os.access(path, os.R_OK, effective_ids=True),
             recorded=recorded and os.path.join(place.path, recorded),

@@ -17,6 +17,7 @@ from pacs_recover.widgets.line import fit
 MODES = {
     "READ-ONLY": "reverse",
     "NOT ARMED": "reverse",
+    "DRILL": "bold black on cyan",
     "LIVE RESTORE": "bold white on red",
     "ROLLING BACK": "bold black on yellow",
 }

@@ -327,6 +327,7 @@ def test_one_that_cannot_be_read_is_no_empty_one(tmp_path: Path) -> None:
 
 
 JOURNALD = """
+umask 022
 mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /var/log && mkdir -p /run/systemd/journal /run/log/journal || exit 77
 for place in /lib/systemd /usr/lib/systemd; do [ -x $place/systemd-journald ] && daemon=$place/systemd-journald; done
 [ -n "$daemon" ] || exit 77

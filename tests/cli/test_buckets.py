@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -263,10 +264,16 @@ def test_a_source_that_hangs_or_fails_hides_no_other(small: SmallSite, make: Mak
 
 def test_what_has_been_read_is_told_while_a_large_bucket_is(small: SmallSite, make: Make) -> None:
     upload(small, bucket := make(), "config", "queue")
-    slow: Meddle = lambda request: Fault(delay=2.5) if "prefix=site-a/queue/" in request.path else None  # noqa: E731
+    told = threading.Event()
+
+    def held(request: Request) -> None:
+        if "prefix=site-a/queue/" in request.path:
+            told.wait(30)
+
     shell = on(small, section(bucket))
-    with bucket.proxy.meddling(slow), shell.terminal("catalog", "--source", "s3") as terminal:
+    with bucket.proxy.meddling(held), shell.terminal("catalog", "--source", "s3") as terminal:
         terminal.expect("1 backup so far; still reading s3")
+        told.set()
         terminal.expect("queue/")
         assert terminal.ends() == 0
 

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pacs_recover import extraction, looks
+from pacs_recover.authority import Authority
 from pacs_recover.errors import BadBackup
 from pacs_recover.screens import catalog_view, plan_view, preview_view
 from pacs_recover.sources import file
@@ -67,7 +68,7 @@ def refused(shell: Shell, small: SmallSite, path: Path, component: str, *, unpac
         looks.compare(small.site, backup, small.state)
     if not unpacks:
         with pytest.raises(BadBackup):
-            extraction.extract(small.site, backup, path.parent / "out", small.state)
+            extraction.extract(small.site, backup, path.parent / "out", small.state, Authority())
         assert not list(path.parent.glob("*out*"))
     assert small.fingerprint() == before
     assert small.calls() == []

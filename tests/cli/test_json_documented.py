@@ -101,9 +101,9 @@ def test_documents_that_look(shell: Shell, small: SmallSite) -> None:
     check(shell("preview", "nonsense", "--json").json, "Error")
     check(shell("verify", small.demo.good["queue"], small.demo.corrupt, "--json", code=6).json, "Verification")
     check(shell("audit", "show", "--json").json, "Audit")
-    check(shell("audit", "verify", "--json").json, "Verified")
+    check(shell("audit", "verify", "--json").json, "AuditVerified")
     (small.root / "state/audit/000000000000.jsonl").write_text("no record\n")
-    check(shell("audit", "verify", "--json", code=6).json, "Verified")
+    check(shell("audit", "verify", "--json", code=6).json, "AuditVerified")
 
 
 def test_who_holds_the_site(shell: Shell, small: SmallSite) -> None:

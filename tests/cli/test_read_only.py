@@ -63,9 +63,13 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "close": (("CUT", "--why", "by hand"),),
     "demo": (("OUT/demo", "--unattended"),),
     "diff": (("CONFIG",), ("QUEUE",)),
+    "drill": (("config", "--yes"),),
     "extract": (("CONFIG", "OUT/extracted"),),
+    "handover": (("CUT",), ("CUT", "--json")),
+    "history": (("--json",),),
     "lock exec": (("--", "touch", "OUT/touched"), ("--skip", "--", "touch", "OUT/touched")),
     "lock show": ((),),
+    "note": (("CUT", "words"),),
     "plan": (("full", "--json"),),
     "points": ((), ("--json",)),
     "preview": (("CERTS",), ("QUEUE",), ("BUCKET",)),
@@ -73,18 +77,20 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "restore": (("config",), ("--yes", "--plan", "PLAN")),
     "resume": (("CUT",),),
     "rollback": (("CUT", "--yes"),),
+    "rto": ((), ("--json",)),
     "runs": ((),),
     "site check": ((),),
     "site init": (("OUT/site.yaml",), ()),
     "site show": ((),),
+    "site timers": ((), ("--cron",)),
     "status": ((), ("--json",)),
-    "verify": (("QUEUE", "BUCKET"),),
     "thaw": (("COLD", "--yes"),),
+    "verify": (("QUEUE", "BUCKET"),),
 }
 """Every command with words that would do something, were they allowed to."""
 LEFT = {"attach": 4, "points": 2}
 """Other exit codes than 0: a run that nobody works on, a site without a replica."""
-REFUSED = {"close", "demo", "extract", "lock exec", "restore", "resume", "rollback", "thaw"}
+REFUSED = {"close", "demo", "drill", "extract", "lock exec", "note", "restore", "resume", "rollback", "thaw"}
 
 
 def commands(group: click.Group, before: str = "") -> Iterator[str]:
@@ -195,7 +201,11 @@ def pages(backup: Backup, cold: Backup, cut: Path) -> dict[str, Callable[[Consol
         catalog,
         choose,
         commands,
+        drill,
+        handover,
         help,
+        history,
+        notes,
         overview,
         plan,
         points,
@@ -223,6 +233,10 @@ def pages(backup: Backup, cold: Backup, cut: Path) -> dict[str, Callable[[Consol
         "CommandsPage": lambda console: commands.CommandsPage(console.page),
         "PointsPage": lambda _: points.PointsPage(),
         "ThawPage": lambda _: thaw.ThawPage(cold),
+        "NotesPage": lambda _: notes.NotesPage(cut),
+        "HandoverPage": lambda _: handover.HandoverPage(cut),
+        "HistoryPage": lambda _: history.HistoryPage(),
+        "DrillPage": lambda _: drill.DrillPage((backup,), ("config",)),
         "WelcomePage": lambda _: welcome.WelcomePage(Refused("no site", "")),
     }
 
@@ -315,7 +329,7 @@ def test_no_action_of_the_console_changes_anything(site: SmallSite, bucket: Buck
     assert {path.name for path in (site.root / "state").iterdir()} <= {"audit", "runs", "plans", "console.log"}
     assert not list((site.root / "state/plans").iterdir())
     refused = {record.object for record in checking.records(site.state.audit.home) if record.what == "refusal"}
-    assert refused == {f"console: {what}" for what in ("answer", "take over", "close", "arm", "thaw")}
+    assert refused == {f"console: {what}" for what in ("answer", "take over", "close", "arm", "thaw", "note")}
 
 
 CONFINED = """

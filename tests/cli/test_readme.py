@@ -11,8 +11,8 @@ import pytest
 from tests.cli.shell import COMMAND, environment
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/guide.md", "docs/runs.md", "docs/site.md")
-SECOND = {"init", "check", "show"}
+PAGES = ("README.md", "docs/guide.md", "docs/runs.md", "docs/site.md", "docs/verify.md")
+SECOND = {"init", "check", "show", "timers"}
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pacs_recover import plan as plans
+from pacs_recover.authority import Authority
 from pacs_recover.demo.queue import timestamp
 from pacs_recover.demo.replica import EVERY, GAP
 from pacs_recover.demo.site_maker import DemoSite, build
@@ -92,13 +93,13 @@ def test_git_shows_the_history_and_no_key_in_it(every: DemoSite) -> None:
     assert subprocess.run([*command, "fsck", "--strict"], capture_output=True).returncode == 0
 
 
-def test_a_point_is_planned_where_there_is_no_state_directory_yet_and_leaves_nothing(
+def test_a_point_is_planned_where_there_is_no_state_directory_yet_and_leaves_its_record_alone(
     every: DemoSite, tmp_path: Path
 ) -> None:
     state, point = State(tmp_path / "state"), points(every)[7]
     made = plans.make(load(every.site_file), [point], state)
     assert [choice.backup.id for choice in made.request.choices] == [point.id]
-    assert not state.path.exists()
-    plans.save(made, state)
+    assert [path.name for path in state.path.iterdir()] == ["audit"]
+    plans.save(made, state, Authority())
     plans.refuse_stale(made, plans.inputs_now(made, load(every.site_file), state))
-    assert sorted(path.name for path in state.path.iterdir()) == ["plans", "runs"]
+    assert sorted(path.name for path in state.path.iterdir()) == ["audit", "plans", "runs"]

@@ -101,7 +101,11 @@ class Drilled:
         """A run whose worker may start in this process."""
         context, words = self.context, components or FULL
         made = drilling.make(
-            context.site, context.state, Order(words, **order), lambda: select(context.catalog(), words, backups)
+            context.site,
+            context.state,
+            Order(words, **order),
+            lambda: select(context.catalog(), words, backups),
+            context.authority,
         )
         context.state.prepare()
         with pytest.MonkeyPatch.context() as patch:

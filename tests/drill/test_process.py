@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pacs_recover import drilling, looks, worker
+from pacs_recover.authority import Authority
 from pacs_recover.drill.sweeping import sweep
 from pacs_recover.errors import Refused
 from pacs_recover.events import Began, Passed
@@ -160,7 +161,7 @@ def test_b16_a_killed_drill_leaves_no_copy_of_a_message_once_the_next_one_begins
     assert not _is_alive(service), "what ran in the sandbox ended with the worker"
     assert looks.report_of(run).outcome == "unfinished"
     with pytest.raises(Refused, match="was a drill"):
-        take_up(run, "rollback")
+        take_up(run, "rollback", Authority())
     assert small.restore(small.plan(small.demo.good["certs"]))[0] == 0, "a killed drill blocks no restore"
     drilled.settings = {}
     drilled.configure()

@@ -168,11 +168,11 @@ def test_a_difference_cannot_move_the_terminal() -> None:
 
 
 def test_long_and_hostile_texts_end_in_time() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert "too long" in diff("a\n" * 5000, "b\n" * 3, "x")[0]
     diff("".join(f"{i % 100}\n" for i in range(1990)), "".join(f"{i * 37 % 100}\n" for i in range(1990)), "x")
     words = ("a:", "password:", "-----BEGIN PRIVATE KEY-----", "://a:", "${a:-", "'\"a:", "password: '", " ", "a")
     for word in words:
         text = word * (600_000 // len(word))
         masked(text)
-    assert time.monotonic() - began < 30
+    assert time.process_time() - began < 30

@@ -409,7 +409,7 @@ def test_d5_a_key_that_lies_only_on_the_host_to_be_recovered_is_a_finding_of_sta
 def test_d6_every_look_and_every_change_is_recorded_and_no_record_is_lost_unseen(small: SmallSite) -> None:
     looks.preview(small.site, small.find(small.demo.good["certs"]), small.state)
     plan = small.plan(good_queue(small))
-    assert worker.main(["restore", str(small.arm(plan))]) == 0
+    assert spawn(small.arm(plan), "restore", Authority()).wait(60) == 0
     home = small.state.audit.home
     whats = [record.what for record in checking.records(home)]
     assert whats == ["preview"] * 2 + ["plan"] * 2 + ["run", "question", "answer", "run"]

@@ -8,18 +8,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pacs_recover import pace
+import msgspec
+
+from pacs_recover import handover, pace
 from pacs_recover import report as reports
 from pacs_recover.audit import Claimed, Record, Who
 from pacs_recover.audit.checking import Verified
 from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog, SourceState
 from pacs_recover.components import Comparison
+from pacs_recover.drilling import Made
 from pacs_recover.errors import BadBackup, Interrupted, RecoverError, SourceError
-from pacs_recover.events import Answered, AnyEvent, Asked, Choice, Ended, Question, Request, StepLine
+from pacs_recover.events import Answered, AnyEvent, Asked, Choice, Drill, Ended, Question, Request, StepLine, Topic
 from pacs_recover.front import Following
 from pacs_recover.model import Amount, Backup, Fact, Preview
 from pacs_recover.plan import Plan
+from pacs_recover.recovery_times import Time
 from pacs_recover.report import Report
 from pacs_recover.session import OpenRun, Session, must_be_name
 from pacs_recover.site import Site
@@ -264,6 +268,8 @@ class Acted(Session):
         self.told: Report | None = None
         self.past: list[dict[str, Any]] = []
         self.thawed: list[str] = []
+        self.noted: list[str] = []
+        self.times: list[Time] = []
 
     @property
     def host(self) -> str:
@@ -354,17 +360,34 @@ class Acted(Session):
         self.thawed.append(f"{backup.id} {tier}")
         return Offer(backup, Thaw("thawing", "GLACIER", "GLACIER, thawing: 3 to 5 hours (tier Standard)"), 900.0)
 
-    def plan(self, backups: Sequence[Backup], *, carry_over: bool = False) -> Plan:
+    def plan(self, backups: Sequence[Backup], *, carry_over: bool = False, doubts: tuple[Fact, ...] = ()) -> Plan:
         """The fixed one."""
         if self.bad_plan:
             raise self.bad_plan
-        return plan(backups, *self.findings, carry_over=carry_over)
+        return plan(backups, *doubts, *self.findings, carry_over=carry_over)
 
     def arm(self, plan: Plan, typed: str) -> Following:
         """Arms it, in words."""
         self.must_write("a restore")
         must_be_name(typed, "radiology")
         self.armed.append(plan.plan_id)
+        assert self.story
+        return self.story
+
+    def drill(self, backups: Sequence[Backup], names: Sequence[str], found: Catalog) -> Made:
+        """Of the fixed backups; no good where the test has a bad plan."""
+        self.must_write("a drill")
+        chosen = tuple(backups or (BACKUPS[2], BACKUPS[4], BACKUPS[0]))
+        drill = Drill(sandbox="process")
+        if isinstance(self.bad_plan, BadBackup):
+            drill = Drill(sandbox="root", why="the site has no service: name the one to start")
+            return Made(msgspec.structs.replace(plan(chosen).request, choices=(), drill=drill), [], self.bad_plan)
+        return Made(msgspec.structs.replace(plan(chosen).request, mode="drill", drill=drill))
+
+    def start_drill(self, made: Made, participants: Sequence[str]) -> Following:
+        """In words."""
+        self.must_write("a drill")
+        self.armed.append(f"drill with {' and '.join(participants)}")
         assert self.story
         return self.story
 
@@ -401,6 +424,22 @@ class Acted(Session):
         assert self.told
         return self.told
 
+    def note(self, run: Path, text: str, topic: Topic = "note") -> bool:
+        """Remember it."""
+        self.must_write("a note")
+        self.noted.append(f"{topic}: {text}")
+        return True
+
+    def handover(self, run: Path) -> list[str]:
+        """Of the story."""
+        assert self.story
+        told = self.report(run)
+        return list(handover.lines(told, self.story.waiting, PACE, self.command, self.clock))
+
+    def history(self) -> list[Time]:
+        """The ones that the test named."""
+        return self.times
+
     def records(self) -> list[Record]:
         """The fixed ones."""
         return list(RECORDS)
@@ -431,6 +470,32 @@ def replicated(**options: Any) -> Acted:
 def report_of(events: Sequence[AnyEvent], *, alive: bool = False, now: datetime | None = None) -> Report:
     """A story's report."""
     return reports.fold(events, alive=alive, now=now, run=RUN.name)
+
+
+def took(days: int, seconds: float | None, parts: str = "queue", **more: Any) -> Time:
+    """A recovery of so many days ago."""
+    fields: dict[str, Any] = {
+        "run": f"run-{days}",
+        "mode": "drill",
+        "components": tuple(parts.split()),
+        "outcome": "restored",
+        "at": NOW - 24 * days * HOUR,
+        "recovery_seconds": seconds,
+        "rto_seconds": 600.0,
+        "met": seconds is not None and seconds <= 600,
+    }
+    return Time(**fields | more)
+
+
+TIMES = [
+    took(93, 480.0),
+    took(62, 301.5),
+    took(40, 812.0, mode="live"),
+    took(31, None, outcome="rolled_back", mode="live"),
+    took(1, 95.0),
+    took(1, 240.0, "config certs queue"),
+    took(0, None, "config certs queue"),
+]
 
 
 def bad_plan() -> BadBackup:

@@ -20,6 +20,7 @@ from pacs_recover import screens, widgets
 from pacs_recover.catalog import Catalog, SourceState
 from pacs_recover.errors import Refused
 from pacs_recover.events import Answered, Passed
+from pacs_recover.screens import catalog_view
 from pacs_recover.screens.catalog import CatalogPage
 from pacs_recover.screens.console import Console
 from pacs_recover.screens.overview import Overview
@@ -28,10 +29,11 @@ from pacs_recover.screens.run import RunPage
 from pacs_recover.widgets.edges import LEAST, Notice, fitting, shown
 from pacs_recover.widgets.line import Line
 from pacs_recover.widgets.listing import Listing
+from pacs_recover.widgets.reading import Reading
 from tests.report import story
-from tests.screens.acted import BACKUPS, BUCKET, RUN, Acted, Place, Told, backup, bucket
+from tests.screens.acted import BACKUPS, BUCKET, RUN, Acted, Place, Told, backup, bucket, report_of
 from tests.screens.conftest import frame
-from tests.screens.test_frames import MAIN, settle
+from tests.screens.test_frames import MAIN, drilled, settle
 
 Flow = Callable[[Pilot[Any]], Awaitable[None]]
 
@@ -453,6 +455,17 @@ def test_a_hundred_thousand_backups_are_drawn_a_screenful_at_a_time(monkeypatch:
         await press(pilot, "c", "end")
         assert pilot.app.screen.query_one("#backups", Listing).cursor == 99_999
         assert len(drawn) < 300
+        while any(task.thread and task.thread.is_alive() for task in pilot.app.background.tasks):  # type: ignore[attr-defined]
+            await pilot.pause(0.05)
+        laid_out = catalog_view._searched.cache_info().misses
+        await press(pilot, "slash", *"q", "u")
+        assert "100,000 of 100,000 backups match" in frame(pilot.app)
+        await press(pilot, "e", "space", *"1123 01")
+        assert f"{len(catalog_view.matching(many, 'que 1123 01'))} of 100,000 backups match" in frame(pilot.app)
+        await press(pilot, "backspace", "backspace")
+        assert f"{len(catalog_view.matching(many, 'que 1123')):,} of 100,000 backups match" in frame(pilot.app)
+        assert len(drawn) < 900
+        assert catalog_view._searched.cache_info().misses == laid_out, "it was laid out while it was read"
 
     drive(session, flow)
 
@@ -509,3 +522,45 @@ def test_at_80_columns_every_key_of_a_screen_is_in_its_footer(name: str) -> None
         assert missing <= set(LEAST)
 
     drive(make(), flow)
+
+
+def test_a_note_is_typed_and_of_a_drill_that_is_over_what_was_observed_and_is_to_be_improved() -> None:
+    session = Acted()
+    told = drilled()
+    session.told = report_of(told.events)
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        pilot.app.push_screen(RunPage(RUN, Told(told.events)))
+        await press(pilot, "n", *"all", "enter", "o", *"slow", "enter", "m", *"fix", "enter")
+        assert "noted" in notice(pilot)
+        await press(pilot, "n", "n", "escape", "escape")
+        assert isinstance(pilot.app.screen, RunPage)
+
+    drive(session, flow)
+    assert session.noted == ["note: all", "observation: slow", "action: fix"]
+
+
+def test_nothing_is_observed_of_a_run_that_is_no_drill_and_nothing_noted_read_only() -> None:
+    async def flow(pilot: Pilot[Any]) -> None:
+        pilot.app.push_screen(RunPage(RUN, Told(story.restored().events)))
+        await press(pilot, "n", *(() if pilot.app.session.read_only else ("escape",)), "o", "m")  # type: ignore[attr-defined]
+        assert "observed" not in frame(pilot.app)
+        await press(pilot, "y")
+        assert f"$ pacs-recover note {RUN.name}" in notice(pilot)
+
+    for session in (Acted(), Acted(read_only=True)):
+        session.told = report_of(story.restored().events)
+        drive(session, flow)
+        assert session.noted == []
+
+
+def test_a_plan_says_what_may_be_newer_than_what_was_taken_as_the_newest() -> None:
+    session = Acted()
+    session.broken["aside"] = "the disk is gone"
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        await press(pilot, "f", "enter")
+        told = " ".join(line.text for line in pilot.app.screen.query_one("#plan", Reading).lines)
+        assert "source: aside could not be read in whole, it may have newer backups: the disk is gone" in told
+
+    drive(session, flow)

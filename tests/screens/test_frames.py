@@ -14,12 +14,13 @@ from textual.pilot import Pilot
 
 from pacs_recover.audit.checking import Finding, Verified
 from pacs_recover.errors import RecoverError, UsageError
+from pacs_recover.events import Drill, Noted
 from pacs_recover.model import Fact
 from pacs_recover.screens.console import Console
 from pacs_recover.screens.points import PointsPage
 from pacs_recover.session import NoSite, OpenRun
 from tests.report import story
-from tests.screens.acted import RUN, Acted, Place, Told, bad_plan, bucket, replicated, report_of
+from tests.screens.acted import RUN, TIMES, Acted, Place, Told, bad_plan, bucket, replicated, report_of
 from tests.screens.conftest import frame, picture
 
 Accepted = Callable[[str, str], None]
@@ -191,6 +192,50 @@ def test_what_cannot_be_recorded_is_told_on_the_screen_and_stays_in_sight() -> N
     assert "NOT RECORDED radiology@pacs1" in text[0]
     assert any("system's log has it" in line for line in text[1:])
     assert "NOT RECORDED radiology@pacs1" in look(session, ("c",), do=unrecorded)[0].splitlines()[0]
+
+
+def noted() -> story.Story:
+    """A run of which two things were noted: one told to the worker, one afterwards."""
+    told = story.Story().do(0, 1, 2, 3, 4)
+    told.tell(Noted, topic="note", title="Note by anna", evidence="radiology is informed", said_at=told.at)
+    told.tell(Noted, topic="note", title="Note by berta", evidence="the RIS was paused at 02:00")
+    return told.begin(5)
+
+
+def test_notes_and_the_hand_over_of_a_run_look_as_accepted(accepted: Accepted) -> None:
+    told = noted()
+    session, do = running(told)
+    session.story = Told(told.events)
+    session.told = report_of(told.events, alive=True, now=session.clock)
+    accepted("notes.txt", look(session, ("n", *"ct"), do=do)[0])
+    accepted("handover.txt", look(session, ("h",), do=run_of(Told(told.events)))[0])
+
+
+def drilled() -> story.Story:
+    """A drill that is over."""
+    told = story.Story(mode="drill", drill=Drill(sandbox="process", participants=("anna", "berta")))
+    told.do(*range(len(story.STEPS))).end("restored", 0)
+    return told.tell(Noted, topic="observation", title="Observation", evidence="the phone list was out of date")
+
+
+def test_a_drill_looks_as_accepted_from_its_plan_to_what_was_observed(accepted: Accepted) -> None:
+    session = Acted()
+    accepted("drill.txt", look(session, ("d",))[0])
+    told = drilled()
+    session.story, session.told = Told(told.events), report_of(told.events)
+    accepted("drill-run.txt", look(session, ("d", "a", *"anna", "comma", *"berta", "enter"))[0])
+    assert session.armed == ["drill with anna and berta"]
+    accepted("drill-notes.txt", look(session, ("n", "escape"), do=run_of(Told(told.events)))[0])
+    session.bad_plan = bad_plan()
+    accepted("drill-bad.txt", look(session, ("d",))[0])
+    assert "cannot start a drill" in look(Acted(read_only=True), ("d", "a"))[0]
+
+
+@pytest.mark.parametrize("name", ["history", "history-none"])
+def test_recovery_times_look_as_accepted(name: str, accepted: Accepted) -> None:
+    session = Acted()
+    session.times = TIMES if name == "history" else []
+    accepted(f"{name}.txt", look(session, ("v",))[0])
 
 
 def test_the_report_looks_as_accepted(accepted: Accepted) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 
@@ -72,7 +73,7 @@ async def plan_of(pilot: Pilot[Any], words: str) -> None:
     await pilot.press("p")
     await until(pilot, "choose the recovery set")
     await pilot.press("enter")
-    await until(pilot, "Steps (", "NO PLAN")
+    await until(pilot, ": nothing changed yet", "NO PLAN")
 
 
 async def arm(pilot: Pilot[Any], name: str) -> None:
@@ -117,6 +118,32 @@ def test_a_replay_risk_is_asked_and_a_declined_one_changes_nothing(small: SmallS
     drive(session_of(small), flow)
     assert outcome(small.state.runs()[0]).outcome in ("interrupted", "failed_untouched")
     assert small.fingerprint() == before
+
+
+def test_a_drill_goes_from_its_plan_to_what_was_observed_and_touches_nothing(small: SmallSite) -> None:
+    before, calls = small.fingerprint(), small.calls()
+    rehearsed = msgspec.structs.replace(small.site, sandbox=small.root / "sandbox")
+    rehearsed = msgspec.structs.replace(rehearsed, drill=msgspec.structs.replace(rehearsed.drill, sandbox="root"))
+    session = Session(rehearsed, small.state)
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        await until(pilot, "fresh")
+        await pilot.press("d")
+        await until(pilot, "is good: a asks who takes part")
+        await pilot.press("a", *"anna", "comma", *"berta", "enter")
+        await until(pilot, "DRILL restored files")
+        await pilot.press("n", "escape")
+        await until(pilot, "improve")
+        await pilot.press("o", *"slow", "enter")
+        await until(pilot, "• slow")
+        await pilot.press("escape", "h")
+        await until(pilot, "drill of config, certs, queue")
+
+    drive(session, flow)
+    told = session.report(small.state.runs()[0])
+    assert told.drill
+    assert (told.drill.participants, told.drill.observations) == (("anna", "berta"), ("slow",))
+    assert (small.fingerprint(), small.calls()) == (before, calls)
 
 
 def test_a_failing_restore_shows_its_rollback(small: SmallSite) -> None:

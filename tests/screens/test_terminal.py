@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pacs_recover.state import JOURNAL
+from tests.cli.shell import COMMAND
 from tests.runs.small_site import SmallSite, outcome
 from tests.screens.terminal import Terminal, command
 from tests.sources.git_hosts import Ssh, ssh_server
@@ -302,6 +304,59 @@ def test_a_failing_restore_is_watched_rolling_back_in_tmux(small: SmallSite, tmu
     one.wait_for("EXIT=0")
     assert ended(small) == "rolled_back"
     assert small.running()
+
+
+@pytest.mark.needs("tmux", reason="the screens are driven in a real terminal of 80 columns and 24 rows")
+def test_the_demo_is_restored_to_a_point_in_time_noted_on_and_handed_over_in_tmux(
+    tmp_path: Path, tmux: list[Tmux]
+) -> None:
+    site = tmp_path / "demo"
+    tmux.append(one := Tmux(f"pacs-points-{os.getpid()}", [*COMMAND, "--slow", "demo", str(site)]))
+    one.wait_for("DEMO 1/5", 60)
+    one.wait_for("i in time", 60)
+    one.press("i")
+    one.wait_for("DEMO, a point in time")
+    one.press("Down", "Down", "Down")
+    one.wait_for("LOST from the queue", 60)
+    one.press("p")
+    one.wait_for("[x] yes   queue")
+    one.press("Enter")
+    one.wait_for("arm: LIVE RESTORE")
+    one.press("a")
+    one.wait_for("type the site's name")
+    one.press("demo-hospital", "Enter")
+    one.wait_for("QUESTION")
+    one.press("A")
+    one.wait_for("RESTORED in", 60)
+    one.press("n")
+    one.wait_for("a note; enter adds it")
+    one.press("-l", "radiology is informed")
+    one.press("Enter")
+    one.wait_for("Note by")
+    one.press("Escape")
+    one.wait_for("hand over")
+    one.press("h")
+    one.wait_for("State: RESTORED in")
+    one.press("Escape")
+    one.wait_for("enter report")
+    one.press("Enter")
+    one.wait_for("DEMO done")
+    one.press("q")
+    one.wait_for("EXIT=0")
+    told = json.loads(
+        (
+            subprocess.run(
+                [*COMMAND, "--site", str(site / "site.yaml"), "--state", str(site / "state"), "report", "--json"],
+                capture_output=True,
+                check=True,
+                timeout=60,
+            )
+        ).stdout
+    )
+    assert told["outcome"] == "restored"
+    assert [backup["source"] for backup in told["backups"]] == ["replica"]
+    assert told["backups"][0]["reached"]
+    assert [note["evidence"] for note in told["notes"]] == ["radiology is informed"]
 
 
 @pytest.mark.needs("tmux", reason="the screens are driven in a real terminal of 80 columns and 24 rows")

@@ -10,7 +10,7 @@ from pacs_recover import app, pace
 from pacs_recover.audit.checking import Finding, Verified
 from pacs_recover.catalog import Catalog
 from pacs_recover.errors import Refused
-from pacs_recover.events import Asked
+from pacs_recover.events import Asked, Drill
 from pacs_recover.model import Fact, Preview
 from pacs_recover.screens import audit_view, catalog_view, choosing, overview_view, plan_view, report, run_view
 from pacs_recover.screens.ages import minute, short_age
@@ -152,6 +152,11 @@ def test_a_record_tells_the_uid_as_a_fact_and_the_rest_as_claimed() -> None:
     assert "claimed: login anna (uid 1000), sudo from anna (1000), ssh from 10.0.0.9 4711" in texts
     assert audit_view.row(RECORDS[4]).look == "warn"
     assert "anna" in audit_view.row(RECORDS[0]).text
+
+
+def test_a_run_that_goes_on_is_told_with_its_operator_host_and_since_when() -> None:
+    (line,) = overview_view.banner([OpenRun(RUN, "berta", "running", "pacs2", NOW)], False, False, "")
+    assert "of berta IS GOING ON: press a to watch it (on pacs2 since 2026-11-23 03:04:05 UTC (03:04 UTC))" in line.text
 
 
 def test_a_command_that_has_the_site_and_a_key_without_a_copy_are_told_on_the_overview() -> None:
@@ -379,3 +384,24 @@ def test_a_terminal_that_cannot_show_the_console_is_refused_with_the_commands(te
     with pytest.raises(Refused) as refused:
         app.refuse_terminal({"TERM": term}, interactive)
     assert "pacs-recover status" in refused.value.hint
+
+
+def test_without_earlier_runs_a_plan_tells_what_it_measured_itself() -> None:
+    quick, slow = pace.measured(2.0, 30_000_000), pace.measured(1000.0, 50_000_000_000)
+    said = pace.expectation(None, None, 900, quick)
+    assert said.value.endswith("reading the backups alone takes about 2.0 s (15.0 MB/s), as this plan measured")
+    assert said.state == "ok"
+    told = pace.expectation(None, None, 900, slow)
+    assert "16:40 (50.0 MB/s), as this plan measured; that alone would MISS it" in told.value
+    assert told.state == "warn"
+    assert "measured" not in pace.expectation(100.0, 5.0, 900, slow).value, "earlier runs know better"
+    assert pace.measured(None, 1) is None
+    assert pace.measured(0.1, 1) is None, "it says nothing"
+
+
+def test_a_drill_that_was_cut_leaves_nothing_to_take_back() -> None:
+    told = story.Story(mode="drill", drill=Drill(sandbox="process")).do(0, 1, 2, 3, 4).begin(5)
+    report = report_of(told.events)
+    texts = [line.text for line in run_view.ending(report, "")]
+    assert "nothing of production was changed: the next drill removes its sandbox" in texts
+    assert "into a sandbox, production is not touched" in run_view.head(report_of(told.events, alive=True)).text

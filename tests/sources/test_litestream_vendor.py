@@ -11,10 +11,10 @@ import yaml
 from pacs_recover.cli.context import Context
 from pacs_recover.errors import SourceError, UsageError
 from pacs_recover.model import Backup
+from pacs_recover.proving import SAME
 from pacs_recover.sources import litestream_vendor as vendor
 from pacs_recover.sources.litestream import LitestreamSource
 from pacs_recover.sources.litestream_store import FileStore
-from pacs_recover.verifying import SAME
 from tests.cli.shell import Shell, edited
 from tests.runs.conftest import made, small  # noqa: F401 - fixtures
 from tests.runs.small_site import SmallSite

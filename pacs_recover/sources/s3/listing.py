@@ -115,7 +115,9 @@ class Listing:
         if not unknown:
             return page
         known = {(one.key, one.version): self._state(one) for one in unknown[-LOOKED_AT:]}
-        return Page(tuple(known.get((one.key, one.version), one) for one in page.entries), page.directories)
+        return msgspec.structs.replace(
+            page, entries=tuple(known.get((one.key, one.version), one) for one in page.entries)
+        )
 
     def _state(self, entry: Entry) -> Entry:
         try:
@@ -141,6 +143,8 @@ class Listing:
                     self.beside.wait(entry.key, backup)
                 else:  # which version of a manifest belonged to it is not known
                     yield backup
+        if page.last:
+            yield from self.beside.rest()
 
     def _backup(self, entry: Entry, said: names.Name) -> Backup:
         # a size and a time are all that a name is held against
@@ -155,6 +159,7 @@ class Listing:
             key=self._place(entry).url,
             taken_at=taken_at,
             size=entry.size,
+            stored=f"{entry.etag} {stamp(entry.modified)}",
             format=said.format,
             storage_class=entry.storage_class,
             readable=not archived or entry.thawed_until is not None,

@@ -49,6 +49,8 @@ class Page(Struct, frozen=True):
     entries: tuple[Entry, ...]
     directories: tuple[str, ...] = ()
     """Prefixes one level down, each ending in ``/``; only where the level was asked for."""
+    last: bool = False
+    """Whether nothing of what was asked for comes after it."""
 
 
 def pages(client: Any, place: Place, *, versions: bool, level: bool = False) -> Iterator[Page]:
@@ -68,7 +70,7 @@ def pages(client: Any, place: Place, *, versions: bool, level: bool = False) -> 
                 return
             entries = tuple(history.read(answer) if versions else _current(answer))
             below = tuple(found["Prefix"] for found in answer.get("CommonPrefixes", ()))
-        yield Page(entries, below)
+        yield Page(entries, below, not answer.get("IsTruncated", False))
 
 
 def _current(answer: dict[str, Any]) -> Iterator[Entry]:
