@@ -45,6 +45,7 @@ def test_the_guides_layout_is_listed_with_ids_that_use_the_names_own_digits(tmp_
 
 def test_an_entry_says_all_that_the_file_system_knows(tmp_path: Path) -> None:
     path = backup_file(tmp_path / "certs/certs_20261110_020000.tar.enc", TAKEN, b"12345")
+    found = path.stat()
     assert only(tmp_path) == Backup(
         id="certs/20261110_020000@local",
         component="certs",
@@ -53,6 +54,7 @@ def test_an_entry_says_all_that_the_file_system_knows(tmp_path: Path) -> None:
         taken_at=TAKEN,
         size=5,
         format="tar.enc",
+        stored=f"{found.st_ino} {found.st_mtime_ns} {found.st_ctime_ns}",
     )
 
 

@@ -34,7 +34,7 @@ def test_a_verification_that_stopped_running_turns_the_status_red(shell: Shell, 
     found = shell("status", "--json", code=0).json
     assert found["verification"]["state"] == "ok"
     assert {row["verdict"] for row in found["components"]} == {"good"}
-    late = with_site(small, verify_every="1s")
+    late = with_site(small, verify_every="0.1s")
     line = late("status", "--nagios", code=2).out
     assert line.startswith("PACS_RECOVER CRITICAL - demo-hospital: verification OVERDUE")
     assert line.count("|") == 1
