@@ -88,7 +88,6 @@ def make(
     carry_over: bool = False,
 ) -> Plan:
     """Read every backup to its end, judge it, compare it with what lives. BadBackup, SourceError, RecoverError."""
-
     refuse_carrying(backups, carry_over)
     with state.audit.noting("plan", " ".join(backup.id for backup in backups), site.name) as entry:
         made = _make(site, backups, state, since, at, carry_over=carry_over)

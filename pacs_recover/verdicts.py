@@ -20,6 +20,7 @@ from pacs_recover import __version__
 from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog
 from pacs_recover.errors import SourceError
+from pacs_recover.journal import sync_directory
 from pacs_recover.model import UNDECODABLE, Backup, VerdictState
 from pacs_recover.site import BucketConfig, Site, to_json
 from pacs_recover.text import safe, stamp
@@ -116,7 +117,7 @@ class Directory:
                 file.flush()
                 os.fsync(file.fileno())
             os.link(draft, self.path / name)
-            _sync(self.path)
+            sync_directory(self.path)
         except OSError as error:
             raise self._failed("written", error) from error
         finally:
@@ -139,14 +140,6 @@ class Empty(Directory):
     def names(self) -> list[str]:
         """None."""
         return []
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def store_at(place: str, endpoint: str | None = None) -> Store:

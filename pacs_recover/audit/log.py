@@ -17,6 +17,7 @@ from pacs_recover.audit import syslog
 from pacs_recover.audit.record import What, digest, line_of, made, record_of
 from pacs_recover.audit.syslog import Anchor
 from pacs_recover.errors import RecoverError
+from pacs_recover.journal import sync_directory
 from pacs_recover.text import safe
 
 HOME = "audit"
@@ -176,12 +177,4 @@ def _write(path: Path, line: bytes) -> None:
     finally:
         os.close(fd)
     if fresh:
-        _sync(path.parent)
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        sync_directory(path.parent)
