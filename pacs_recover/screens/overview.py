@@ -26,8 +26,9 @@ class Overview(Page):
     heading = "Overview"
     AUTO_FOCUS = "Listing"
     about = (
-        "One row per component: its newest usable backup, how old it is against its RPO (how old it may be). "
-        "Below: what lives now (the services, how much waits in the queue, how long the certificates last), the "
+        "One row per component: its newest usable backup, how old it is against its RPO (how old it may be), and what "
+        "pacs-recover verify found of just this backup. Below: what lives now (the services, how much waits in the "
+        "queue, how long the certificates last), when the backups were verified and a restore was rehearsed, the "
         "sources, the last run. A line on top says what needs somebody."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -117,7 +118,7 @@ class Overview(Page):
     def draw(self) -> None:
         """Everything on it."""
         gathered, session = self.console.gathered, self.session
-        lines = view.rows(self.status if gathered.parts else None, gathered)
+        lines = view.rows(self.status if gathered.parts else None, gathered, session.now())
         listing = self.query_one("#components", Listing)
         listing.show_lines(lines, self._rows)
         self._rows = lines

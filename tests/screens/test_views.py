@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pacs_recover import app, pace
+from pacs_recover import app, pace, standing
 from pacs_recover.audit.checking import Finding, Verified
 from pacs_recover.catalog import Catalog
 from pacs_recover.errors import Refused
@@ -18,6 +18,8 @@ from pacs_recover.screens.choosing import Choosing
 from pacs_recover.screens.commands import matching
 from pacs_recover.screens.gathered import Gathered
 from pacs_recover.session import OpenRun
+from pacs_recover.site import Site
+from pacs_recover.text import stamp
 from pacs_recover.widgets.edges import LEAST, fitting
 from pacs_recover.widgets.line import Line, cells, fit, stated
 from tests.report import story
@@ -120,13 +122,43 @@ def test_a_component_without_a_backup_is_told_only_when_every_source_has_answere
     status = {
         "components": [
             {"component": name, "taken_at": None, "age_seconds": None, "rpo_seconds": 3600.0, "state": "bad"}
+            | {"verdict": "never", "verified": None}
             for name in overview_view.PARTS
         ]
     }
     gathered.expect({"nas"})
-    assert "reading" in overview_view.rows(status, gathered)[0].text
+    assert "reading" in overview_view.rows(status, gathered, NOW)[0].text
     gathered.add("nas", Catalog((), ()))
-    assert "NO BACKUP" in overview_view.rows(status, gathered)[0].text
+    assert "NO BACKUP" in overview_view.rows(status, gathered, NOW)[0].text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "age", "said", "look"),
+    [
+        ("good", 60, ("✓ fresh", "✓ good, 2h ago"), "ok"),
+        ("never", 60, ("✓ fresh", "· never"), "ok"),
+        ("failed", 60, ("✓ fresh", "✗ BAD"), "bad"),
+        ("stale", 7200, ("! OLDER than RPO", "✗ CHANGED since"), "bad"),
+        ("good", 7200, ("! OLDER than RPO", "✓ good, 2h ago"), "warn"),
+    ],
+)
+def test_a_component_says_whether_its_newest_backup_is_fresh_and_what_its_verification_found(
+    verdict: str, age: float, said: tuple[str, str], look: str
+) -> None:
+    row = {"component": "queue", "taken_at": stamp(NOW - timedelta(seconds=age)), "age_seconds": age}
+    row |= {"rpo_seconds": 3600.0, "verdict": verdict, "verified": stamp(NOW - timedelta(hours=2)), "state": look}
+    line = overview_view.rows({"components": [row]}, Gathered(), NOW)[2]
+    assert line.text.endswith(f"{said[0]:17} {said[1]}")
+    assert line.look == look
+
+
+def test_the_overview_has_the_sentences_of_status_on_verification_and_drill() -> None:
+    site = Site()
+    row = {"verification": {"state": "bad", "sentence": "OVERDUE: the last verification was 9 days ago"}}
+    lines = overview_view.proofs({**row, "drill": standing.drill(site, [])})
+    assert [line.look for line in lines] == ["title", "bad", "warn"]
+    assert lines[2].text == "LOOK: drill: OVERDUE: there was no drill yet"
+    assert overview_view.proofs(None)[1].text == "reading…"
 
 
 @pytest.mark.parametrize(
