@@ -30,10 +30,12 @@ def run(
     slow: bool | None = None,
     guide: Mapping[str, str] | None = None,
     make_demo: MakeDemo | None = None,
+    sites: Path | None = None,
 ) -> int:
     """Open the console and return its exit code; ``slow`` None is automatic on SSH. Refused where there is no screen.
 
-    ``guide`` is a sentence for each screen of a demo; ``make_demo`` makes one where there is no site.
+    ``sites`` is a directory of site files: the first screen is their table. ``guide`` is a sentence for each screen of a
+    demo; ``make_demo`` makes one where there is no site.
     """
     environ = os.environ
     refuse_terminal(environ, sys.stdin.isatty() and sys.stdout.isatty())
@@ -44,7 +46,12 @@ def run(
             environ.setdefault(name, value)
     from pacs_recover.screens.console import Console
 
-    console = Console(lambda: open_site(site, state, read_only), guide, read_only=read_only)
+    if sites:
+        from pacs_recover.sessions import Sessions
+
+        console = Console(None, read_only=read_only, sites=Sessions(sites.absolute(), state, read_only))
+    else:
+        console = Console(lambda: open_site(site, state, read_only), guide, read_only=read_only)
     if make_demo and not read_only:
         console.make_demo = make_demo
     code = console.run(mouse=False)

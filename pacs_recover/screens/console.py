@@ -28,8 +28,10 @@ from pacs_recover.widgets.edges import Typed
 if TYPE_CHECKING:
     from pacs_recover.catalog import Catalog
     from pacs_recover.front import Following
+    from pacs_recover.group import Member
     from pacs_recover.model import Backup, Preview
     from pacs_recover.session import Session
+    from pacs_recover.sessions import Sessions
     from pacs_recover.sources import Source
 
 Opening = Callable[[], "Session"]
@@ -54,13 +56,15 @@ class Console(Ways, inherit_bindings=False):
 
     def __init__(
         self,
-        opened: Session | Opening,
+        opened: Session | Opening | None,
         guide: Mapping[str, str] | None = None,
         theme: str = "",
         *,
         read_only: bool = False,
+        sites: Sessions | None = None,
     ) -> None:
         super().__init__()
+        self.sites = sites
         self._session = None if callable(opened) else opened
         self._opening = opened if callable(opened) else None
         self._read_only = read_only
@@ -70,6 +74,8 @@ class Console(Ways, inherit_bindings=False):
         self.previews: dict[Backup, Preview] = {}
         self.background = Background(self.call_later, self.unexpected, self.refused)
         self.followings: dict[str, Following] = {}
+        self.found_again: dict[str, str] = {}
+        """How each run that was started here is found again, in lines to print."""
         self.is_stale = False
         """Whether a run ended since the sources were read: what it set aside is a backup too."""
         self.last_words = ""
@@ -109,7 +115,11 @@ class Console(Ways, inherit_bindings=False):
 
     def get_default_screen(self) -> Screen[Any]:
         """The first screen, without an empty one before it."""
-        return Overview()
+        if self.sites is None:
+            return Overview()
+        from pacs_recover.screens.sites import SitesPage
+
+        return SitesPage(self.sites)
 
     def on_mount(self) -> None:
         """A terminal that goes away ends the console and nothing else; the site is read once something is seen."""
@@ -213,6 +223,19 @@ class Console(Ways, inherit_bindings=False):
             if isinstance(screen, Page) and screen.is_mounted:
                 screen.gathered()
 
+    def enter(self, member: Member) -> None:
+        """Open one site of the group; what was known of another is not of this one."""
+        sites = self.sites
+        assert sites is not None
+
+        def opened(session: Session) -> None:
+            self._session, self.gathered = session, Gathered()
+            self.picked.clear()
+            session.state.audit.warn = self._warn
+            self.push_screen(Overview())
+
+        self.background.start(f"site {member.name}", lambda _: sites.open(member), opened, self.page.complain)
+
     def pick(self, backup: Backup) -> None:
         """Into the recovery set, or out of it."""
         if self.picked.pop(backup.component, None) != backup:
@@ -248,8 +271,8 @@ class Console(Ways, inherit_bindings=False):
     def action_leave(self) -> None:
         """Leave; of a run that goes on it is said how to find it again."""
         running = next((name for name, known in self.followings.items() if not known.over()), "")
-        if running := running or self.page.run_in_sight():
-            self.last_words = self.session.goes_on(running)
+        if running or self.page.run_in_sight():
+            self.last_words = self.found_again.get(running) or self.session.goes_on(self.page.run_in_sight())
         self.exit(0)
 
 
