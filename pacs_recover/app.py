@@ -34,8 +34,8 @@ def run(
 ) -> int:
     """Open the console and return its exit code; ``slow`` None is automatic on SSH. Refused where there is no screen.
 
-    ``sites`` is a directory of site files: the first screen is their table. ``guide`` is a sentence for each screen of a
-    demo; ``make_demo`` makes one where there is no site.
+    ``sites`` is a directory of site files: the first screen is their table. ``guide`` is a sentence for each screen of
+    a demo; ``make_demo`` makes one where there is no site.
     """
     environ = os.environ
     refuse_terminal(environ, sys.stdin.isatty() and sys.stdout.isatty())
