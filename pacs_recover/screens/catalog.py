@@ -31,7 +31,7 @@ class CatalogPage(Page):
 
     heading = "Catalog"
     AUTO_FOCUS = "#backups"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (115, "-wide")]  # noqa: RUF012 - an instance variable there
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (72, "-narrow"), (115, "-wide")]  # noqa: RUF012 - an instance variable there
     about = (
         "All backups of all sources in one list. The pane beside it reads the one under the cursor to its end, in "
         "private scratch, and says what it is; moving on stops that. space puts a backup into the recovery set (one "

@@ -50,6 +50,7 @@ class Console(Ways, inherit_bindings=False):
         Binding("ctrl+p", "commands", "all", id="app.commands", tooltip="Everything that can be done here, by name"),
         Binding("question_mark", "help", "help", id="app.help", tooltip="What this screen is, and all its keys"),
         Binding("q", "leave", "quit", id="app.quit", tooltip="Leave the console; a run goes on without it"),
+        Binding("ctrl+t", "colours", "", show=False, id="app.colours", tooltip="Colours for a light or a dark background"),
         Binding("ctrl+q", "leave", "quit", show=False, id="app.quit_anywhere", tooltip="Leave, also while typing"),
         Binding("ctrl+c", "no_interrupt", "", show=False, id="app.interrupt", tooltip="Says how to leave"),
     ]
@@ -263,6 +264,11 @@ class Console(Ways, inherit_bindings=False):
         from pacs_recover.screens.help import HelpPage
 
         self.pop_screen() if isinstance(self.screen, HelpPage) else self.push_screen(HelpPage(self.page))
+
+    def action_colours(self) -> None:
+        """The other background."""
+        light, dark = self.theme.replace("dark", "light"), self.theme.replace("light", "dark")
+        self.theme = light if self.theme == dark else dark
 
     def action_no_interrupt(self) -> None:
         """Nothing is interrupted by accident."""

@@ -137,7 +137,7 @@ def _why(report: Report) -> list[Line]:
     failed = report.failure
     if failed is None:
         return [Line("Somebody asked for the rollback", "title")]
-    lines = [Line(f"Failed: {failed.title or 'between two steps'}", "title"), Line(failed.evidence, "bad")]
+    lines = [Line(f"Failed: {failed.title or 'between two steps'}", "title"), Line(failed.evidence, "bad", "✗ ")]
     return [*lines, Line(f"next: {failed.hint}")] if failed.hint else lines
 
 

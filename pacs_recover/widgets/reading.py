@@ -73,11 +73,11 @@ class Reading(Scrolled, inherit_bindings=False):
         return safe(text, LONGEST), look, False
 
     def on_resize(self, _: Resize) -> None:
-        """Wrap again where the width changed."""
+        """Wrap again where the width changed; what was drawn of the old rows goes too."""
         self.resize_rows(len(self._rows))
         if self.scrollable_content_region.width != self._width:
-            self._rows = []
             self._lay_out()
+            self.refresh()
 
     def action_scroll(self, by: int) -> None:
         """A line up or down."""
