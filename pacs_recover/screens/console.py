@@ -50,7 +50,9 @@ class Console(Ways, inherit_bindings=False):
         Binding("ctrl+p", "commands", "all", id="app.commands", tooltip="Everything that can be done here, by name"),
         Binding("question_mark", "help", "help", id="app.help", tooltip="What this screen is, and all its keys"),
         Binding("q", "leave", "quit", id="app.quit", tooltip="Leave the console; a run goes on without it"),
-        Binding("ctrl+t", "colours", "", show=False, id="app.colours", tooltip="Colours for a light or a dark background"),
+        Binding(
+            "ctrl+t", "colours", "", show=False, id="app.colours", tooltip="Colours for a light or a dark background"
+        ),
         Binding("ctrl+q", "leave", "quit", show=False, id="app.quit_anywhere", tooltip="Leave, also while typing"),
         Binding("ctrl+c", "no_interrupt", "", show=False, id="app.interrupt", tooltip="Says how to leave"),
     ]
