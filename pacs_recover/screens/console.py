@@ -53,6 +53,7 @@ class Console(Ways, inherit_bindings=False):
         Binding(
             "ctrl+t", "colours", "", show=False, id="app.colours", tooltip="Colours for a light or a dark background"
         ),
+        Binding("ctrl+l", "redraw", "", show=False, id="app.redraw", tooltip="Draw the whole screen again"),
         Binding("ctrl+q", "leave", "quit", show=False, id="app.quit_anywhere", tooltip="Leave, also while typing"),
         Binding("ctrl+c", "no_interrupt", "", show=False, id="app.interrupt", tooltip="Says how to leave"),
     ]
@@ -271,6 +272,15 @@ class Console(Ways, inherit_bindings=False):
         """The other background."""
         light, dark = self.theme.replace("dark", "light"), self.theme.replace("light", "dark")
         self.theme = light if self.theme == dark else dark
+
+    def action_redraw(self) -> None:
+        """Something else wrote to the terminal."""
+        self.forget()
+        self.screen.refresh(layout=True)
+
+    def on_resize(self) -> None:
+        """What a terminal shows after that is its own affair."""
+        self.forget()
 
     def action_no_interrupt(self) -> None:
         """Nothing is interrupted by accident."""

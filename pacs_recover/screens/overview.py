@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import ScreenResume
+from textual.timer import Timer
 from textual.widgets import Static
 
 from pacs_recover.screens import overview_view as view
@@ -18,6 +19,9 @@ from pacs_recover.widgets.reading import Reading
 
 if TYPE_CHECKING:
     from pacs_recover.session import OpenRun
+
+SOON = 0.25
+"""Seconds in which what comes is drawn together."""
 
 
 class Overview(Page):
@@ -54,6 +58,8 @@ class Overview(Page):
         self.last: dict[str, Any] | None = None
         self._asking: Task | None = None
         self._reading: Task | None = None
+        self._draws: Timer | None = None
+        self._looks: Timer | None = None
         self._rows: list[Line] = []
 
     def body(self) -> ComposeResult:
@@ -95,8 +101,7 @@ class Overview(Page):
         """Show what came."""
         self.status, self.runs, self.needs_root, last = told
         self.last = last[0] if last else None
-        self.draw()
-        self.refresh_bindings()
+        self.draw_soon()
 
     def read_live(self) -> None:
         """Read the live queue and certificates; what is known of them stays until then."""
@@ -107,11 +112,22 @@ class Overview(Page):
     def live_read(self, told: dict[str, Any]) -> None:
         """Fill their rows."""
         self.live = told
-        self.draw()
+        self.draw_soon()
 
     def gathered(self) -> None:
         """Another source answered."""
-        self.look()
+        self.draw_soon()
+        if self._looks:
+            self._looks.stop()
+        self._looks = self.set_timer(SOON, self.look)
+
+    def draw_soon(self) -> None:
+        """Draw once for all that comes in a moment: on a slow link each row that moves costs."""
+        if self._draws is None:
+            self._draws = self.set_timer(SOON, self._draw_now)
+
+    def _draw_now(self) -> None:
+        self._draws = None
         self.draw()
         self.refresh_bindings()
 

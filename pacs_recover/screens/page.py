@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pacs_recover.session import Session
 
 
-EARLY = ("help", "leave", "no_interrupt", "colours", "back", "focus_next", "focus_previous")
+EARLY = ("help", "leave", "no_interrupt", "colours", "redraw", "back", "focus_next", "focus_previous")
 """What can be done before the site has been read, or where there is none."""
 
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textual.app import App
-
 from pacs_recover.screens.gathered import Gathered
+from pacs_recover.screens.thrifty import Thrifty
 
 if TYPE_CHECKING:
     from pacs_recover.front import Following
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from pacs_recover.session import Session
 
 
-class Ways(App[int], inherit_bindings=False):
+class Ways(Thrifty, inherit_bindings=False):
     """An application that can show each screen."""
 
     gathered: Gathered
