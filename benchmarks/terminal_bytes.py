@@ -31,7 +31,7 @@ SCREENS = (
     ("Plan", "p\r", "arm: LIVE RESTORE"),
     ("Help", "?", "Keys"),
     ("Palette", "\x1b\x10", "type a few letters"),
-    ("Runs", "\x1b\x1b\x1b\x1b\x1bt", "no run yet"),
+    ("Runs, five screens back", "\x1b\x1b\x1b\x1b\x1bt", "no run yet"),
     ("History", "v", "no run and no drill yet"),
     ("Audit", "\x1b\x1bw", "preview"),
 )
@@ -58,7 +58,12 @@ def measure(one: Terminal) -> None:
         drawn = len(one.seen) - before
         what = "until complete" if number == 0 else "to draw"
         sys.stdout.write(f"{name:28}{drawn:8,} bytes {what}, {watch(one):5} in {WATCHED:g} idle seconds\n")
-    for keys, seen in (("\x1bp", "recovery set"), ("\r", "arm: LIVE"), ("a", "site's name"), (f"{NAME}\r", "stays up")):
+    for keys, seen in (
+        ("\x1bp", "recovery set"),
+        ("\r", "arm: LIVE"),
+        ("a", "site's name"),
+        (f"{NAME}\r", "it has to stay up"),
+    ):
         press(one, keys)
         one.wait_for(seen, 60)
     one.read(REST)

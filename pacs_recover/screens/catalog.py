@@ -229,3 +229,4 @@ class CatalogPage(Page):
         """Read everything again."""
         self.console.gather()
         self.gathered()
+        self.say(f"the sources were read again from {self.session.now():%H:%M:%S} UTC on")

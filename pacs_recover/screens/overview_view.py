@@ -101,10 +101,10 @@ def below(
     gathered: Gathered,
     last: Mapping[str, Any] | None,
 ) -> list[Line]:
-    """What lives, sources, what was proven and the last run."""
+    """What lives, the last run, sources, and what was proven."""
     at = f" (queue and certs as of {datetime.fromisoformat(live['read_at']):%H:%M:%S} UTC)" if live else ""
     now = [title(f"Live{at}"), *services(status), *held(live)]
-    return [*now, Line(""), title("Sources"), *sources(gathered), Line(""), *proofs(status), *_last(last)]
+    return [*now, *_last(last), Line(""), title("Sources"), *sources(gathered), Line(""), *proofs(status)]
 
 
 def proofs(status: Mapping[str, Any] | None) -> list[Line]:
@@ -184,4 +184,4 @@ def _last(last: Mapping[str, Any] | None) -> list[Line]:
     if last is None:
         return []
     parts = ", ".join(last["components"]) or "nothing"
-    return [Line(""), title("Last run"), Line(f"{safe(last['run'])}  {parts}  {last['outcome'].upper()}", "", "  ")]
+    return [Line(""), title(f"Last run: {safe(last['run'])}  {parts}  {last['outcome'].upper()}")]

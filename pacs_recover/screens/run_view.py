@@ -144,7 +144,7 @@ def _why(report: Report) -> list[Line]:
 def question(asked: Asked, owner: str = "") -> list[Line]:
     """The question and how it is answered; with ``owner``, whose it is, who is somebody else."""
     if owner:
-        how = f"{safe(owner)} started the run and answers by {both_times(asked.deadline)}. T takes the questions over"
+        how = f"{safe(owner)} answers this run's questions, by {both_times(asked.deadline)}. T takes them over"
         return [
             Line(f"QUESTION: {asked.title}", "bad", "? "),
             Line(asked.evidence, "title", "  "),

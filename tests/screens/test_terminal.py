@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from pacs_recover.events import Answered, Handed
+from pacs_recover.journal import read
 from pacs_recover.state import JOURNAL
-from tests.cli.shell import COMMAND
+from tests.cli.shell import COMMAND, risky
 from tests.runs.small_site import SmallSite, outcome
 from tests.screens.terminal import Terminal, command
 from tests.sources.git_hosts import Ssh, ssh_server
@@ -425,3 +427,40 @@ def test_read_only_in_tmux(small: SmallSite, tmux: list[Tmux]) -> None:
     time.sleep(0.5)
     assert "type the site's name" not in one.call("capture-pane", "-p")
     assert small.calls() == []
+
+
+@pytest.mark.needs("tmux", reason="the screens are driven in a real terminal of 80 columns and 24 rows")
+def test_a_second_operator_takes_the_question_over_in_tmux(small: SmallSite, tmux: list[Tmux]) -> None:
+    risky(small)
+    argv = command(small.demo.site_file, small.state.path, slow=True)
+    tmux.append(anna := Tmux(f"pacs-anna-{os.getpid()}", ["env", "SUDO_USER=anna", *argv]))
+    tmux.append(berta := Tmux(f"pacs-berta-{os.getpid()}", ["env", "SUDO_USER=berta", *argv]))
+    berta.wait_for("✓ fresh")
+    anna.wait_for("✓ fresh")
+    anna.press("Down", "Down", "p")
+    anna.wait_for("choose the recovery set")
+    anna.press("Enter")
+    anna.wait_for("arm: LIVE RESTORE")
+    anna.press("a")
+    anna.wait_for("type the site's name")
+    anna.press(small.site.name, "Enter")
+    anna.wait_for("Press A to ACCEPT")
+    berta.press("r")
+    berta.wait_for("of anna IS GOING ON: press a to watch it")
+    berta.press("a")
+    screen = berta.wait_for("anna answers this run's questions")
+    assert "A ACCEPT" not in screen
+    berta.press("A")
+    berta.press("T")
+    berta.wait_for("nothing happens before it is armed")
+    berta.press("a")
+    berta.wait_for("type the site's name")
+    berta.press(small.site.name, "Enter")
+    berta.wait_for("Press A to ACCEPT")
+    screen = anna.wait_for("berta answers this run's questions")
+    assert "A ACCEPT" not in screen
+    berta.press("A")
+    berta.wait_for("RESTORED in")
+    anna.wait_for("RESTORED in")
+    told = [event for event in read(small.state.runs()[0] / JOURNAL)[0] if isinstance(event, Answered | Handed)]
+    assert [event.by for event in told] == ["berta", "berta"]
