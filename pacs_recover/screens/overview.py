@@ -87,6 +87,7 @@ class Overview(Page):
 
     def look(self) -> None:
         """Ask for the services and the runs."""
+        self._looks = None
         if self._asking:
             self._asking.stop()
         found = self.console.gathered.catalog
@@ -125,6 +126,11 @@ class Overview(Page):
         """Draw once for all that comes in a moment: on a slow link each row that moves costs."""
         if self._draws is None:
             self._draws = self.set_timer(SOON, self._draw_now)
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether something came that is drawn in a moment."""
+        return self._draws is not None or self._looks is not None
 
     def _draw_now(self) -> None:
         self._draws = None

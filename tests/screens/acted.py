@@ -278,6 +278,7 @@ class Acted(Session):
         self.thawed: list[str] = []
         self.noted: list[str] = []
         self.times: list[Time] = []
+        self.known = PACE
 
     @property
     def host(self) -> str:
@@ -460,8 +461,8 @@ class Acted(Session):
         return self.verified
 
     def pace(self) -> dict[str, float]:
-        """Two seconds a step."""
-        return PACE
+        """Two seconds a step, unless the test says that nothing ran here before."""
+        return self.known
 
 
 def bucket(*, read_only: bool = False) -> Acted:

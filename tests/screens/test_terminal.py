@@ -17,7 +17,7 @@ import pytest
 from pacs_recover.events import Answered, Handed
 from pacs_recover.journal import read
 from pacs_recover.state import JOURNAL
-from tests.cli.shell import COMMAND, risky
+from tests.cli.shell import COMMAND, edited, risky
 from tests.runs.small_site import SmallSite, outcome
 from tests.screens.terminal import Terminal, command
 from tests.sources.git_hosts import Ssh, ssh_server
@@ -432,7 +432,7 @@ def test_read_only_in_tmux(small: SmallSite, tmux: list[Tmux]) -> None:
 @pytest.mark.needs("tmux", reason="the screens are driven in a real terminal of 80 columns and 24 rows")
 def test_a_second_operator_takes_the_question_over_in_tmux(small: SmallSite, tmux: list[Tmux]) -> None:
     risky(small)
-    argv = command(small.demo.site_file, small.state.path, slow=True)
+    argv = command(edited(small, question_timeout="60s"), small.state.path, slow=True)
     tmux.append(anna := Tmux(f"pacs-anna-{os.getpid()}", ["env", "SUDO_USER=anna", *argv]))
     tmux.append(berta := Tmux(f"pacs-berta-{os.getpid()}", ["env", "SUDO_USER=berta", *argv]))
     berta.wait_for("✓ fresh")
