@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import stat
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import get_args
 import pytest
 
 from pacs_recover.events import AnyEvent
-from tests.cli.shell import COMMAND, Shell, environment, with_site
+from tests.cli.shell import COMMAND, PATIENCE, Shell, environment, with_site
 from tests.runs.small_site import SmallSite
 
 
@@ -285,3 +286,14 @@ def test_what_is_written_is_private_whatever_the_umask(shell: Shell, small: Smal
         assert stat.S_IMODE(path.lstat().st_mode) & 0o077 == 0, path
     umask = shell("lock", "exec", "--", "sh", "-c", "umask", code=0, umask=0o027).out
     assert umask.strip() == "0027"
+
+
+@pytest.mark.parametrize("words", [("catalog",), ("audit", "verify"), ("status", "--json")])
+def test_output_that_nobody_reads_to_its_end_is_no_success(shell: Shell, words: tuple[str, ...]) -> None:
+    process = shell.start(*words)
+    assert process.stdout
+    process.stdout.close()
+    said = process.stderr.read() if process.stderr else ""
+    process.wait(PATIENCE)
+    assert process.returncode == 128 + signal.SIGPIPE, said
+    assert "Traceback" not in said
