@@ -23,7 +23,9 @@ IDENTITY = re.compile(rb"^AGE-SECRET-KEY-1[0-9A-Z]+[ \t\r]*$", re.MULTILINE)
 RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 """A public key in Bech32 (C2SP age, "The X25519 recipient type")."""
 NO_KEY = "make one and keep what is in the file: age-keygen >> KEY_FILE (its first line stays the password of openssl)"
-OTHER_KEY = "Check that the key file has the identity (AGE-SECRET-KEY-1…) that the backup was made for; else take another."
+OTHER_KEY = (
+    "Check that the key file has the identity (AGE-SECRET-KEY-1…) that the backup was made for; else take another."
+)
 DAMAGED = "It was damaged or cut short since it was made: take another backup."
 
 
@@ -53,7 +55,9 @@ def encrypting(raw: Reader, identity: str, recipients: Iterable[str] = ()) -> Re
     try:
         to = [own.to_public(), *(pyrage.x25519.Recipient.from_str(text) for text in recipients)]
     except pyrage.RecipientError as error:
-        raise UsageError(f"one of the recipients is none: {safe(error)}", "write what age-keygen calls the public key") from None
+        raise UsageError(
+            f"one of the recipients is none: {safe(error)}", "write what age-keygen calls the public key"
+        ) from None
     return Pieces(_Pump(raw, lambda source, sink: pyrage.encrypt_io(source, sink, to)).pieces())
 
 

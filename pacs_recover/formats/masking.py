@@ -140,3 +140,24 @@ def _hunk(group: list[tuple[str, int, int, int, int]], before: list[str], after:
         else:
             yield from (f"-{line}" for line in before[i:i_end])
             yield from (f"+{line}" for line in after[j:j_end])
+
+
+PLAIN = re.compile(
+    r"""\s*["']?(?:\$\{[^}:\n]+\}|\$[A-Z_]\w*|none|optional|required|true|false|yes|no|on|off|null|~)?["']?\s*(?:#.*)?""",
+    re.I,
+)
+"""Values of a secret's name that are none: a variable, a switch."""
+
+
+def secret_lines(text: str) -> list[int]:
+    """The numbers of the lines that hold a secret itself, and not just the name of a variable that does."""
+    shown = masked(text).split("\n")
+    lines = text.removeprefix("\ufeff").split("\n")
+    return [n for n, (line, look) in enumerate(zip(lines, shown, strict=True), 1) if _holds_one(line, look)]
+
+
+def _holds_one(line: str, look: str) -> bool:
+    if MASK not in look:
+        return False
+    found = re.fullmatch("(.*?)".join(map(re.escape, look.split(MASK))), line)
+    return found is None or not all(map(PLAIN.fullmatch, found.groups()))

@@ -14,7 +14,13 @@ WRAPS = ("gz", "enc", "age")
 SECRET = ("enc", "age")
 """Wraps that need a key."""
 CONTENTS = ("tar", "db")
-KNOWN = {"tar": "a tar archive", "db": "a SQLite database", "gz": "gzip data", "enc": "data of `openssl enc`", "age": "data of age"}
+KNOWN = {
+    "tar": "a tar archive",
+    "db": "a SQLite database",
+    "gz": "gzip data",
+    "enc": "data of `openssl enc`",
+    "age": "data of age",
+}
 SQLITE = b"SQLite format 3\0"
 """The first bytes of every database (https://www.sqlite.org/fileformat.html)."""
 ENOUGH = tar.BLOCK
@@ -58,7 +64,7 @@ def unwrap(
     """The tar, database or other content inside a reader; a key is asked for only where a layer needs it.
 
     A format that does not name the content (``""``, ``gz``, ``enc``) has its first bytes looked at as well. At most one
-    gzip and one encryption are unwrapped. Raises BadBackup, here and by later reads, and what ``password`` and ``identity`` raise.
+    gzip and one encryption are unwrapped. Raises BadBackup, here and by later reads, and what asking for a key raises.
     """
     content, layers = _layers(format)
     reader = Peeking(raw)
