@@ -227,7 +227,7 @@ def site_timers(context: Context, into: Path | None, cron: bool) -> None:
 
 
 def _is_replicated(of: Site) -> bool:
-    """Whether Litestream replicates the queue all the time: the guide backs it up by the hour only where it does not."""
+    """Whether Litestream replicates the queue: the guide backs it up by the hour only where it does not."""
     return any(isinstance(source, LitestreamConfig) and source.followed for source in of.sources)
 
 
