@@ -27,9 +27,9 @@ from pacs_recover.wrapping import SYMBOLS
 def backup(
     context: Context, /, components: tuple[str, ...], to: tuple[str, ...], wait: float, remove: bool, as_json: bool
 ) -> None:
-    """Back up what lives: config, certs, queue, logs, or full for all of them.
+    """Back up what lives, proven before it is stored.
 
-    Read while no restore can run, proven as a restore would before it is stored, and read back from each place. Nothing
+    COMPONENT is config, certs, queue, logs, or full for all of them. Read while no restore can run, proven as a restore would before it is stored, and read back from each place. Nothing
     is overwritten, and nothing that failed is kept. Exit status: 0; 1 something was not stored; 2 wrong usage; 3
     something could not be read or reached; 5 refused, as a restore has the site; 6 what lives is damaged.
     """

@@ -29,12 +29,14 @@ class Title:
     """The log's name before it was rotated: ``bridge.log``."""
     mark: str = ""
     """The first digits of the SHA-256 of a log's content."""
+    number: int = 1
+    """Which one it is of those of the same wall-clock second: an hour comes twice when the clocks go back."""
 
     def name(self, zone: tzinfo) -> str:
         """The file's name, with its time as a wall clock of that zone shows it."""
         digits = f"{self.taken_at.astimezone(zone):%Y%m%d_%H%M%S}"
         stem = f"{self.log}-{digits}-{self.mark}" if self.log else f"{self.component}_{digits}"
-        return f"{stem}.{self.format}"
+        return f"{stem}.{self.number}.{self.format}" if self.number > 1 else f"{stem}.{self.format}"
 
     def id(self, zone: tzinfo, source: str) -> str:
         """What the catalog calls it in that source."""

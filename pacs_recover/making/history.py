@@ -185,7 +185,7 @@ class _Attempt:
 
     def push(self) -> bool:
         """Whether the repository took it; False where somebody else was faster. SourceError."""
-        said = self._watched("push", "--progress", "--porcelain", "--", self.url, f"{MADE}:{self.branch}")
+        said = self._watched("push", "--progress", "--", self.url, f"{MADE}:{self.branch}")
         if not said:
             return True
         if any(sign in said for sign in REJECTED):

@@ -15,7 +15,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pacs_recover.components import Look
-from pacs_recover.components.config import KEPT, relative_certs
 from pacs_recover.errors import BadBackup, RecoverError, SourceError
 from pacs_recover.formats import sqlite, sqlite_set, streams
 from pacs_recover.formats.sqlite_set import Unknown
@@ -34,6 +33,8 @@ LOCKED = 30.0
 """Seconds that a writer may keep the queue locked before the backup of it is given up."""
 AGAIN = 0.25
 """Seconds between two attempts at a locked queue."""
+HISTORY = ".git"
+"""The configuration's own, which a restore keeps."""
 LOOKED_INTO = 1 << 20
 """Bytes of a file that are looked through for a private key."""
 WAL_MODE = 2
@@ -63,8 +64,8 @@ class Keys:
 
     def keep(self, name: str, fd: int) -> bool:
         """Whether a thing belongs into the archive."""
-        if name == KEPT:
-            return False  # the tree's own history, which a restore keeps
+        if name == HISTORY:
+            return False
         if fd < 0 or not stat.S_ISREG(os.fstat(fd).st_mode):
             return True
         if is_key(name, fd):
@@ -86,6 +87,8 @@ def config(look: Look, into: Path, *, keys_too: bool) -> Taken:
 
     A private key elsewhere is an error, unless ``keys_too``: left out it would be lost.
     """
+    from pacs_recover.components.config import relative_certs
+
     live, declared = look.live["config"], look.site.live.config
     keys, taken = _read(live, declared.name, into / "config.tar", "config", lambda: Keys(relative_certs(look)))
     if keys.found and not keys_too:

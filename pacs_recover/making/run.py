@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,10 @@ FULL = "full"
 """All components."""
 SEVERITY = (BadBackup.exit_code, SourceError.exit_code, RecoverError.exit_code)
 """Of several failures the first of these is the exit code."""
+
+
+MOST = 9
+"""Backups whose names have the same time."""
 
 
 @dataclass(frozen=True)
@@ -156,12 +160,10 @@ class Backing:
         if self._files:
             try:
                 made = sealing.seal(taken, self._look, scratch)
+                yield from (self._stored(place, made) for place in self._files)
             except (RecoverError, OSError) as error:
                 yield self._failed(name, "", error, began)
-                return
-            for place in self._files:
-                yield self._stored(place, made)
-            made.path.unlink()
+            (scratch / f"{name}.made").unlink(missing_ok=True)
         for history in self._gits if name == "config" else ():
             yield self._committed(history, taken, scratch)
 
@@ -169,7 +171,7 @@ class Backing:
         began = time.monotonic()
         try:
             self._begin(place, made.component)
-            return self._done(made, place.name, place.store(made), began)
+            return self._done(made, place.name, place.store(_numbered(made, place)), began)
         except (RecoverError, OSError) as error:
             return self._failed(made.component, place.name, error, began)
 
@@ -251,6 +253,15 @@ class Backing:
             code=known.exit_code,
             seconds=time.monotonic() - began,
         )
+
+
+def _numbered(made: Artifact, place: Destination) -> Artifact:
+    """Under a name that is free there; a log's says what is in it, and is never another's. RecoverError, OSError."""
+    for number in () if made.title.log else range(2, MOST + 1):
+        if not place.has(made):
+            break
+        made = replace(made, title=replace(made.title, number=number))
+    return made
 
 
 def in_words(error: OSError) -> RecoverError:

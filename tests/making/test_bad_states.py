@@ -9,16 +9,19 @@ import shutil
 import signal
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from pacs_recover import looks
 from pacs_recover.errors import RecoverError
 from pacs_recover.formats.sqlite import tables
-from pacs_recover.making import directory, live
+from pacs_recover.making import directory, live, run
 from pacs_recover.making.artifact import Artifact, Title
+from pacs_recover.model import Backup
 from pacs_recover.site import LocalConfig, Site
 from pacs_recover.sources.local import LocalSource
 from pacs_recover.target import places
@@ -158,6 +161,20 @@ def artifact(home: Path, content: bytes) -> Artifact:
     path.write_bytes(content)
     title = Title("queue", datetime(2026, 11, 10, 2, 0, tzinfo=UTC), "db.gz")
     return Artifact(title, path, len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_an_hour_that_comes_twice_costs_no_backup(store: Path) -> None:
+    zone = "Europe/Berlin"
+    place = directory.Directory(LocalConfig(name="local", path=store), Site(timezone=zone))
+    list(place.begin("queue"))
+    made = artifact(store.parent, b"content")
+    for hour in (0, 1):  # 02:00 CEST and 02:00 CET
+        title = Title("queue", datetime(2026, 10, 25, hour, 0, 1, tzinfo=UTC), "db.gz")
+        place.store(run._numbered(replace(made, title=title), place))
+    assert stored(store) == ["queue/queue_20261025_020001.2.db.gz", "queue/queue_20261025_020001.db.gz"]
+    ids = [found.id for found in LocalSource("local", store, ZoneInfo(zone)).listing() if isinstance(found, Backup)]
+    assert sorted(ids) == ["queue/20261025_020001.2@local", "queue/20261025_020001@local"]
+    assert all(found.recorded for found in LocalSource("local", store, UTC).listing() if isinstance(found, Backup))
 
 
 def _killed(store: Path, made: Artifact, when: str) -> None:

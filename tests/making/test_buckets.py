@@ -19,7 +19,8 @@ from tests.cli.shell import Shell, with_site
 from tests.making.conftest import local, one, stored
 from tests.making.test_bad_states import artifact
 from tests.runs.small_site import SmallSite
-from tests.sources.s3_server import ENVIRONMENT, Bucket, credentials, server
+from tests.sources.s3_proxy import Fault
+from tests.sources.s3_server import ENVIRONMENT, Bucket, credentials
 
 KEY = "site-a/queue/queue_20261110_020000.db.gz"
 
@@ -55,6 +56,12 @@ def keys(bucket: Bucket) -> list[str]:
     return [found["Key"] for found in bucket.client.list_objects_v2(Bucket=bucket.name).get("Contents", [])]
 
 
+def sent(bucket: Bucket) -> list[dict[str, str]]:
+    """The headers of what was put."""
+    puts = (asked for asked in bucket.proxy.seen if asked.method == "PUT")
+    return [{name.lower(): value for name, value in asked.headers.items()} for asked in puts]
+
+
 def test_to_a_directory_and_a_bucket_and_restored_from_there(small: SmallSite, store: Path, bucket: Bucket) -> None:
     backup = {"to": ["local", "offsite"]}
     own = with_site(small, sources=[local(store), source(bucket, upload={"sse": "AES256"})], backup=backup)
@@ -87,9 +94,9 @@ def test_parts_checksums_and_that_nothing_is_overwritten(
     assert stored_as.id == "queue/20261110_020000@s3"
     assert bucket.client.head_object(Bucket=bucket.name, Key=KEY)["ETag"].endswith('-3"')
     assert keys(bucket) == [KEY, f"{KEY}.manifest.json"]
-    puts = [asked for asked in bucket.proxy.seen if asked.method == "PUT"]
-    assert puts
-    assert all(asked.headers.get("Content-MD5") for asked in puts)
+    puts = sent(bucket)
+    assert len(puts) == 4
+    assert all("content-md5" in headers for headers in puts)
     with pytest.raises(RecoverError, match="nothing is overwritten"):
         place(bucket).store(made)
     before = bucket.state()
@@ -104,16 +111,18 @@ def test_parts_checksums_and_that_nothing_is_overwritten(
 def test_on_aws_the_server_holds_it_against_its_sha_256_too(
     bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server()}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.proxy.url)
     monkeypatch.setattr(making, "PART", 5 << 20)
     own = making.Bucket(bucket.config(endpoint=None, addressing="path", prefix="site-a/"), Site(timezone="UTC"))
     own.store(artifact(tmp_path, os.urandom(6 << 20)))
-    small = artifact(tmp_path, b"small")
+    assert len(sent(bucket)) == 3
+    assert all("x-amz-checksum-sha256" in headers for headers in sent(bucket))
+    wrong = Fault(code="BadDigest", status=400)
+    bucket.proxy.meddle = lambda asked: wrong if asked.method == "PUT" else None
     bucket.client.delete_object(Bucket=bucket.name, Key=KEY)
-    bucket.client.delete_object(Bucket=bucket.name, Key=f"{KEY}.manifest.json")
-    own.store(small)
-    head = bucket.client.head_object(Bucket=bucket.name, Key=KEY, ChecksumMode="ENABLED")
-    assert head["ChecksumSHA256"]
+    with pytest.raises(SourceError, match="BadDigest"):
+        own.store(artifact(tmp_path, b"small"))
+    assert keys(bucket) == [f"{KEY}.manifest.json"]
 
 
 def test_object_lock_where_it_is_asked_for(locked: Bucket, tmp_path: Path) -> None:
@@ -128,7 +137,9 @@ def test_object_lock_where_it_is_asked_for(locked: Bucket, tmp_path: Path) -> No
 def test_an_upload_that_was_cut_is_ended_by_a_later_backup(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket.client.create_multipart_upload(Bucket=bucket.name, Key=KEY)
     bucket.client.create_multipart_upload(Bucket=bucket.name, Key="site-a/queue/somebody-elses")
-    assert list(place(bucket).begin("queue")) == [], "it may still be going on"
+    with monkeypatch.context() as patch:
+        patch.setattr(making, "ABANDONED", timedelta(days=100_000))  # the server's uploads all began long ago
+        assert list(place(bucket).begin("queue")) == [], "it may still be going on"
     monkeypatch.setattr(making, "ABANDONED", timedelta(0))
     assert "1 upload" in " ".join(place(bucket).begin("queue"))
     left = bucket.client.list_multipart_uploads(Bucket=bucket.name)["Uploads"]
@@ -147,8 +158,27 @@ def test_what_a_bucket_says_no_to_is_told(bucket: Bucket, tmp_path: Path, monkey
     assert keys(bucket) == []
 
 
+def test_servers_without_conditional_writes_and_a_line_that_breaks(bucket: Bucket, tmp_path: Path) -> None:
+    unknown = Fault(code="NotImplemented", status=501)
+    bucket.proxy.meddle = lambda asked: (
+        unknown if any(name.lower() == "if-none-match" for name in asked.headers) else None
+    )
+    place(bucket).store(artifact(tmp_path, b"content"))
+    assert len(keys(bucket)) == 2
+    before = bucket.state()
+    with pytest.raises(RecoverError, match="nothing is overwritten"):
+        place(bucket).store(artifact(tmp_path, b"other"))
+    assert bucket.state() == before
+    for key in keys(bucket):
+        bucket.client.delete_object(Bucket=bucket.name, Key=key)
+    bucket.proxy.meddle = lambda asked: Fault(code="SlowDown", status=503) if asked.method == "PUT" else None
+    with pytest.raises(SourceError, match="busy"):
+        place(bucket).store(artifact(tmp_path, b"content"))
+    assert keys(bucket) == []
+
+
 def test_a_site_without_its_bucket_is_told_by_the_command(small: SmallSite, store: Path, bucket: Bucket) -> None:
-    own: Shell = with_site(small, sources=[local(store), source(bucket, bucket="no-such-bucket-anywhere")])
+    own: Shell = with_site(small, sources=[local(store), {**source(bucket), "bucket": "no-such-bucket-anywhere"}])
     own.env |= ENVIRONMENT
     assert "no such bucket" in own("backup", "queue", "--to", "offsite", code=3).err
     assert stored(store) == []

@@ -1,4 +1,4 @@
-"""Closed logs are shipped once each, under names that no other one ever gets; none goes that is not proven elsewhere."""
+"""Closed logs are shipped once each, under names that no other one gets; none goes that is not proven elsewhere."""
 
 from __future__ import annotations
 
