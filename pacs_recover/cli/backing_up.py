@@ -29,9 +29,11 @@ def backup(
 ) -> None:
     """Back up what lives, proven before it is stored.
 
-    COMPONENT is config, certs, queue, logs, or full for all of them. Read while no restore can run, proven as a restore would before it is stored, and read back from each place. Nothing
-    is overwritten, and nothing that failed is kept. Exit status: 0; 1 something was not stored; 2 wrong usage; 3
-    something could not be read or reached; 5 refused, as a restore has the site; 6 what lives is damaged.
+    COMPONENT is config, certs, queue, logs, or full for all of them. Read while no restore can run, proven as a restore
+    would, and read back from each place; nothing is overwritten, and nothing that failed is kept.
+
+    Exit status: 0; 1 something was not stored; 2 wrong usage; 3 something could not be read or reached; 5 refused, as a
+    restore has the site; 6 what lives is damaged.
     """
     context.must_write("backup")
     wanted = run.ordered(components)

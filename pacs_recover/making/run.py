@@ -150,7 +150,7 @@ class Backing:
         """Record that it began and how each went."""
         self.state.audit.note("backup", component, "began", self.site.name)
         for one in work:
-            said = f"{one.note or 'stored'}: {one.id}" if one.ok else f"failed: {one.error}"
+            said = one.note or "stored" if one.ok else f"failed: {one.error}"
             self.state.audit.note("backup", one.id or component, said, self.site.name)
             yield one
 
