@@ -161,7 +161,7 @@ class Reading:
         try:
             if get_origin(hint) is Literal:
                 return _choice(value, get_args(hint))
-            return {Seconds: duration, Path: _path, str: _text, bool: _flag}[hint](value)
+            return {Seconds: duration, Path: _path, str: _text, bool: _flag, int: _number}[hint](value)
         except ValueError as error:
             return self.note(where, str(error))
 
@@ -198,6 +198,12 @@ def _path(value: Any) -> Path:
     if not path.is_absolute() or ".." in path.parts:
         raise ValueError(f"is no absolute path: {safe(value)}")
     return path
+
+
+def _number(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError("must be a whole number")
+    return value
 
 
 def _meant(word: str, known: Iterable[str]) -> str:

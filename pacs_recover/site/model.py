@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from pacs_recover.formats import archive
 from pacs_recover.site.zones import zone
 
 Seconds = Annotated[float, Meta(description="a duration: 30s, 5m, 1h, 7d, or a plain number of seconds")]
@@ -227,6 +228,19 @@ class AuditConfig(Closed, frozen=True):
     """A bucket that takes an anchor with each plan and at the end of each run; best one with Object Lock."""
 
 
+class LimitsConfig(Closed, frozen=True):
+    """How much an archive of a tree may hold before it is taken for a bomb."""
+
+    members: int = archive.DEFAULTS.members
+    """Files and directories."""
+    megabytes: int = archive.DEFAULTS.total >> 20
+    """Of all its files together; a single one may have a quarter of it."""
+
+    def of_archives(self) -> archive.Limits:
+        """As the archive's reader takes them."""
+        return archive.Limits(members=self.members, total=self.megabytes << 20, file=self.megabytes << 18)
+
+
 MINUTE, HOUR = 60.0, 3600.0
 OBJECTIVES = {
     "config": Objective(rto=5 * MINUTE, rpo=24 * HOUR),
@@ -274,6 +288,7 @@ class Site(Closed, frozen=True):
     notify: NotifyConfig = NotifyConfig()
     staging: tuple[Path, ...] = ()
     """Directories to stage in instead of the automatic choice: the first on the live path's filesystem."""
+    limits: LimitsConfig = LimitsConfig()
 
     def zone(self, source: SourceConfig | None = None) -> tzinfo:
         """The time zone of the times in a source's names: its own, else the site's, else the host's."""

@@ -288,12 +288,15 @@ def _drill_directories(site: Site) -> Broken:
                 yield ("drill", key, index), "holds a live part", "name the program's own directory"
 
 
-def _durations(site: Site) -> Broken:
+def _numbers(site: Site) -> Broken:
     if site.drill.every <= 0:
         yield ("drill", "every"), "must be more than 0", ""
     for key in ("start_timeout", "stop_timeout", "question_timeout", "verify_every"):
         if getattr(site, key) <= 0:
             yield (key,), "must be more than 0", ""
+    for key in ("members", "megabytes"):
+        if getattr(site.limits, key) <= 0:
+            yield ("limits", key), "must be more than 0", ""
     if site.health and site.health.timeout <= 0:
         yield ("health", "timeout"), "must be more than 0", ""
     for name, objective in site.objectives.items():
@@ -304,5 +307,5 @@ def _durations(site: Site) -> Broken:
 
 RULES: tuple[Callable[[Site], Broken], ...] = (
     _names, _live, _apart, _holds_no_live_part, _sources, _remote_sources, _audit, _backup,
-    _zones, _services, _validator, _health, _drill, _notify, _durations,
+    _zones, _services, _validator, _health, _drill, _notify, _numbers,
 )  # fmt: skip
