@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -151,6 +152,27 @@ def test_a_full_disk_is_told_and_leaves_nothing(small: SmallSite, store: Path, m
         with pytest.raises(OSError, match="No space"):
             place.store(made)
     assert stored(store) == []
+
+
+@pytest.mark.needs("unshare", reason="a filesystem of a few blocks")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts")
+@pytest.mark.parametrize(("full", "said"), [("backups", "the disk is full"), ("state", "make room")])
+def test_a_real_disk_that_is_full(shell: Shell, small: SmallSite, store: Path, full: str, said: str) -> None:
+    place = store if full == "backups" else small.root / "state"
+    place.mkdir(exist_ok=True)
+    inside = f'mount -t tmpfs -o size=8k,mode=700 none {place} && {{ "$@"; echo "code $?"; find {store} -type f; }}'
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", inside, "sh", *shell.argv(("backup", "queue"))], capture_output=True, text=True
+    )
+    assert done.stdout == "code 1\n", done
+    assert said in done.stderr
+
+
+def test_two_backups_of_one_minute_take_turns(shell: Shell, store: Path) -> None:
+    both = [shell.start("backup", name, "--wait", "50") for name in ("queue", "config")]
+    told = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    assert len(stored(store)) == 2
 
 
 def artifact(home: Path, content: bytes) -> Artifact:
