@@ -22,6 +22,8 @@ MAGIC = b"age-encryption.org/v1\n"
 IDENTITY = re.compile(rb"^AGE-SECRET-KEY-1[0-9A-Z]+[ \t\r]*$", re.MULTILINE)
 RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 """A public key in Bech32 (C2SP age, "The X25519 recipient type")."""
+LONGEST_HEADER = 1 << 20
+"""Bytes that are read before anything can be given out; the library would hold a header of any size in memory."""
 NO_KEY = "make one and keep what is in the file: age-keygen >> KEY_FILE (its first line stays the password of openssl)"
 OTHER_KEY = (
     "Check that the key file has the identity (AGE-SECRET-KEY-1…) that the backup was made for; else take another."
@@ -96,6 +98,8 @@ class _Pump:
         self._source, self._work = source, work
         self._go, self._come = Semaphore(0), Semaphore(0)
         self._piece: bytes | None = None
+        self._ahead = 0
+        """Bytes read since something was last handed over."""
         self._error: BaseException | None = None
         self._closed = False
 
@@ -128,7 +132,11 @@ class _Pump:
     def read(self, n: int = -1, /) -> bytes:
         """What the work asks for; what goes wrong there is kept as it is, as the library would only quote it."""
         try:
-            return self._source.read(n)
+            piece = self._source.read(n)
+            self._ahead += len(piece)
+            if self._ahead > LONGEST_HEADER:
+                raise BadBackup("The encryption layer is damaged: its header does not end", DAMAGED)
+            return piece
         except BaseException as error:
             self._error = error
             raise
@@ -136,7 +144,7 @@ class _Pump:
     def write(self, piece: bytes, /) -> int:
         """Hand a piece over, and wait until the next one is wanted."""
         if piece and not self._closed:
-            self._piece = bytes(piece)
+            self._piece, self._ahead = bytes(piece), 0
             self._come.release()
             self._go.acquire()
         if self._closed:  # the library writes what it still holds even after an error

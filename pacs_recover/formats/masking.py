@@ -142,11 +142,13 @@ def _hunk(group: list[tuple[str, int, int, int, int]], before: list[str], after:
             yield from (f"+{line}" for line in after[j:j_end])
 
 
-PLAIN = re.compile(
-    r"""\s*["']?(?:\$\{[^}:\n]+\}|\$[A-Z_]\w*|none|optional|required|true|false|yes|no|on|off|null|~)?["']?\s*(?:#.*)?""",
-    re.I,
+NO_SECRET = re.compile(
+    r"""\s*(?:[\w.-]+\s*:)?\s*["']?"""
+    r"(?:\$\{[^}:\n]+\}|\$[A-Z_]\w*|none|optional|required|true|false|yes|no|on|off|null|~)?"
+    r"""["']?\s*(?:#.*)?""",
+    re.IGNORECASE,
 )
-"""Values of a secret's name that are none: a variable, a switch."""
+"""What stands for a secret's value and is none: a variable, a switch, also of a setting below a secret's name."""
 
 
 def secret_lines(text: str) -> list[int]:
@@ -160,4 +162,4 @@ def _holds_one(line: str, look: str) -> bool:
     if MASK not in look:
         return False
     found = re.fullmatch("(.*?)".join(map(re.escape, look.split(MASK))), line)
-    return found is None or not all(map(PLAIN.fullmatch, found.groups()))
+    return found is None or not all(map(NO_SECRET.fullmatch, found.groups()))

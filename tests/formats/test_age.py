@@ -96,6 +96,21 @@ def test_what_the_source_raises_comes_through_and_it_is_read_by_nobody_else() ->
     assert source.taken == len(STORED)
 
 
+def test_a_header_that_never_ends_is_refused() -> None:
+    class Endless:
+        taken = 0
+
+        def read(self, n: int = -1, /) -> bytes:
+            piece = (age.MAGIC if not self.taken else b"") + b"-> x " + b"A" * n
+            self.taken += n
+            return piece[:n]
+
+    source = Endless()
+    with pytest.raises(BadBackup, match="does not end"):
+        age.Decrypting(source, str(OWN)).read()
+    assert source.taken < 2 * age.LONGEST_HEADER
+
+
 def test_a_reader_that_is_left_leaves_nothing_running() -> None:
     before = threading.active_count()
     for _ in range(20):

@@ -97,6 +97,14 @@ def test_systemd_takes_the_units_and_cron_its_file(shell: Shell, tmp_path: Path)
     assert cron.count(" root ") == 7
 
 
+def test_a_queue_that_litestream_replicates_is_not_backed_up_by_the_hour(small: SmallSite, tmp_path: Path) -> None:
+    replica = {"kind": "litestream", "name": "replica", "path": str(tmp_path)}
+    for followed, jobs in ((True, 6), (False, 7)):
+        cron = with_site(small, sources=[{**replica, "followed": followed}])("site", "timers", "--cron", code=0).out
+        assert cron.count(" root ") == jobs
+        assert ("backup queue" in cron) is not followed
+
+
 class Hook(BaseHTTPRequestHandler):
     """Keeps what is posted to it."""
 
