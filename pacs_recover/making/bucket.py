@@ -6,8 +6,9 @@ import base64
 import hashlib
 import io
 import math
+import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
@@ -46,6 +47,14 @@ class Bucket:
         self.name, self.config = config.name, config
         self._site, self._zone = site, site.zone(config)
         self._root = f"{config.prefix.rstrip('/')}/" if config.prefix.strip("/") else ""
+        self._open, self._client = ExitStack(), None
+        weakref.finalize(self, self._open.close)
+
+    def _connected(self) -> Any:
+        """A client that lasts as long as this does. SourceError."""
+        if self._client is None:
+            self._client = self._open.enter_context(connected(self.config))
+        return self._client
 
     def _place(self, made: Artifact, end: str = "") -> Place:
         return Place(self.config.bucket, f"{self._root}{made.component}/{made.title.name(self._zone)}{end}")
@@ -53,33 +62,31 @@ class Bucket:
     def begin(self, component: str) -> Iterator[str]:
         """See that the bucket answers, and end uploads that a killed backup left. SourceError."""
         top = Place(self.config.bucket, f"{self._root}{component}/")
-        with connected(self.config) as client:
-            with telling(top, "write to"):
-                client.list_objects_v2(Bucket=top.bucket, Prefix=top.key, MaxKeys=1)
-            left = 0
-            with suppress(Unreadable), telling(top):  # a right that not everybody who may add backups has
-                for key, upload in list(_abandoned(client, top, component)):
-                    client.abort_multipart_upload(Bucket=top.bucket, Key=key, UploadId=upload)
-                    left += 1
+        client, left = self._connected(), 0
+        with telling(top, "write to"):
+            client.list_objects_v2(Bucket=top.bucket, Prefix=top.key, MaxKeys=1)
+        with suppress(Unreadable), telling(top):  # a right that not everybody who may add backups has
+            for key, upload in list(_abandoned(client, top, component)):
+                client.abort_multipart_upload(Bucket=top.bucket, Key=key, UploadId=upload)
+                left += 1
         if left:
             yield f"ended {count(left, 'upload')} that a backup that was cut left"
 
     def has(self, made: Artifact) -> bool:
         """Whether an object of this name is there. SourceError."""
-        with connected(self.config) as client:
-            return _size(client, self._place(made)) is not None
+        return _size(self._connected(), self._place(made)) is not None
 
     def store(self, made: Artifact) -> Stored:
         """The backup, then its manifest. RecoverError, SourceError."""
         place, id = self._place(made), made.title.id(self._zone, self.name)
-        with connected(self.config) as client:
-            if _size(client, place) is not None:
-                return Stored(id, self._same(place, made))
-            with opened(made.path) as raw:
-                version = _Putting(client, self.config, place, made.size).put(raw)
-            self._must_read_back(client, Place(place.bucket, place.key, version), made)
-            data = made.manifest(made.title.name(self._zone))
-            _Putting(client, self.config, self._place(made, ENDS[0]), len(data)).put(io.BytesIO(data))
+        client = self._connected()
+        if _size(client, place) is not None:
+            return Stored(id, self._same(place, made))
+        with opened(made.path) as raw:
+            version = _Putting(client, self.config, place, made.size).put(raw)
+        self._must_read_back(client, Place(place.bucket, place.key, version), made)
+        data = made.manifest(made.title.name(self._zone))
+        _Putting(client, self.config, self._place(made, ENDS[0]), len(data)).put(io.BytesIO(data))
         return Stored(id)
 
     def _must_read_back(self, client: Any, place: Place, made: Artifact) -> None:
