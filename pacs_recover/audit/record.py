@@ -41,6 +41,7 @@ What = Literal[
     "note",
     "lock",
     "thaw",
+    "backup",
     "anchor",
     "refusal",
 ]

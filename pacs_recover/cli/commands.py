@@ -23,6 +23,7 @@ ROOMS = {
     "verifying": ("verify",),
     "audit": ("audit_group",),
     "locks": ("lock_group",),
+    "backing_up": ("backup",),
     "restoring": ("show_plan", "restore"),
     "drilling": ("drill", "rto", "show_history"),
     "runs": ("show_runs", "attach", "resume", "rollback", "close", "note", "show_handover", "show_report"),

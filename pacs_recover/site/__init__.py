@@ -5,6 +5,7 @@ from pacs_recover.site.finding import Found, files_in, find, load, problems
 from pacs_recover.site.host import environment_facts, key_facts
 from pacs_recover.site.model import (
     AuditConfig,
+    BackupConfig,
     BucketConfig,
     CommandConfig,
     ContainerConfig,
@@ -21,6 +22,7 @@ from pacs_recover.site.model import (
     Site,
     SourceConfig,
     SystemdConfig,
+    UploadConfig,
     from_data,
     from_json,
     to_data,
@@ -31,6 +33,7 @@ from pacs_recover.site.writing import TEMPLATE, init_text, show, write_init
 __all__ = [
     "TEMPLATE",
     "AuditConfig",
+    "BackupConfig",
     "BucketConfig",
     "CommandConfig",
     "ContainerConfig",
@@ -49,6 +52,7 @@ __all__ = [
     "Site",
     "SourceConfig",
     "SystemdConfig",
+    "UploadConfig",
     "environment_facts",
     "files_in",
     "find",

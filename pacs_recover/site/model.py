@@ -102,12 +102,26 @@ class BucketConfig(Closed, frozen=True):
     """The ARN of a role to assume."""
 
 
+class UploadConfig(Closed, frozen=True):
+    """What a bucket is asked to do with the backups that are put into it; the rest is its own to say."""
+
+    sse: Literal["AES256", "aws:kms"] | None = None
+    """Encrypted by the server; None: as the bucket does by itself."""
+    kms_key: str | None = None
+    """The key's id or ARN; None: the bucket's own."""
+    lock: Literal["GOVERNANCE", "COMPLIANCE"] | None = None
+    """The mode of Object Lock; None: as the bucket does by itself."""
+    lock_for: Seconds = 0.0
+    """How long nobody can remove it."""
+
+
 class S3Config(BucketConfig, frozen=True, kw_only=True, tag_field="kind", tag="s3"):
     """Backups in a bucket, in the guide's ``config/``, ``certs/``, ``queue/``, ``logs/`` below the prefix."""
 
     name: str
     timezone: str | None = None
     """Of the times in its keys; None takes the site's."""
+    upload: UploadConfig = UploadConfig()
 
 
 class GitConfig(Closed, frozen=True, tag_field="kind", tag="git"):
@@ -193,6 +207,20 @@ class NotifyConfig(Closed, frozen=True):
     """An address of http or https that the same object is posted to."""
 
 
+Component = Literal["config", "certs", "queue", "logs"]
+
+
+class BackupConfig(Closed, frozen=True):
+    """Where backups are made to, and which of them are encrypted beyond what the guide does."""
+
+    to: tuple[str, ...] = ()
+    """Names of sources: directories, buckets, Git; empty: the first directory."""
+    encrypt: tuple[Component, ...] = ()
+    """With age; certificates are encrypted with openssl where they are not named here."""
+    recipients: tuple[str, ...] = ()
+    """Public keys of age that can read these too, beside the one in the key file."""
+
+
 class AuditConfig(Closed, frozen=True):
     """Where else the audit is vouched for, beside the system's log."""
 
@@ -247,6 +275,7 @@ class Site(Closed, frozen=True):
     key_copy: str | None = None
     """Where another copy of the key is and the day when it was last seen there; or a path on another filesystem."""
     audit: AuditConfig = AuditConfig()
+    backup: BackupConfig = BackupConfig()
     timezone: str | None = None
     """Of the times in backup names; None is the host's."""
     sources: tuple[SourceConfig, ...] = (LocalConfig(name="local", path=Path("/backup/pacs_bridge")),)

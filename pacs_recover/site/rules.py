@@ -8,6 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pacs_recover.formats.age import RECIPIENT
 from pacs_recover.formats.yaml_marks import Where
 from pacs_recover.site.model import (
     BucketConfig,
@@ -20,6 +21,7 @@ from pacs_recover.site.model import (
     ServiceConfig,
     Site,
     SystemdConfig,
+    UploadConfig,
 )
 from pacs_recover.site.zones import zone
 from pacs_recover.text import safe
@@ -119,6 +121,7 @@ def _remote_sources(site: Site) -> Broken:
         match source:
             case S3Config():
                 yield from _bucket(source, where)
+                yield from _upload(source.upload, (*where, "upload"))
             case GitConfig():
                 yield from _repository(source.repository, (*where, "repository"))
             case LitestreamConfig():
@@ -133,6 +136,25 @@ def _remote_sources(site: Site) -> Broken:
 def _audit(site: Site) -> Broken:
     if site.audit.anchor is not None:
         yield from _bucket(site.audit.anchor, ("audit", "anchor"))
+
+
+def _backup(site: Site) -> Broken:
+    kinds = {source.name: source for source in site.sources}
+    for index, name in enumerate(site.backup.to):
+        if name not in kinds:
+            yield ("backup", "to", index), f"{safe(name, 60)} is none of the sources", f"one of: {', '.join(kinds)}"
+        elif isinstance(kinds[name], LitestreamConfig):
+            yield ("backup", "to", index), f"{name} is a replica, which Litestream writes", "name another source"
+    for index, text in enumerate(site.backup.recipients):
+        if not RECIPIENT.fullmatch(text):
+            yield ("backup", "recipients", index), "is no public key of age", "age-keygen prints it: age1…"
+
+
+def _upload(upload: UploadConfig, where: Where) -> Broken:
+    if (upload.lock is None) != (upload.lock_for == 0):
+        yield (*where, "lock"), "and lock_for belong together", "write lock: GOVERNANCE and lock_for: 90d, or neither"
+    if upload.kms_key is not None and upload.sse != "aws:kms":
+        yield (*where, "kms_key"), "is used with sse: aws:kms alone", "write that too"
 
 
 def _bucket(bucket: BucketConfig, where: Where) -> Broken:
@@ -284,6 +306,6 @@ def _numbers(site: Site) -> Broken:
 
 
 RULES: tuple[Callable[[Site], Broken], ...] = (
-    _names, _live, _apart, _holds_no_live_part, _sources, _remote_sources, _audit,
+    _names, _live, _apart, _holds_no_live_part, _sources, _remote_sources, _audit, _backup,
     _zones, _services, _validator, _health, _drill, _notify, _numbers,
 )  # fmt: skip

@@ -26,6 +26,7 @@ DURATIONS = (
     "rpo",
     "every",
     "verify_every",
+    "lock_for",
 )
 TEMPLATE = """\
 # One PACS Bridge installation, as pacs-recover restores it. Every value below is the default:
@@ -79,6 +80,12 @@ key_copy: null                        # for instance "sealed envelope in the pha
 # Where the record of who did what is vouched for, beside the system's log: a bucket, best one with Object Lock.
 audit:
   anchor: null                        # for instance {bucket: hospital-audit, prefix: pacs/, region: eu-central-1}
+
+# Where backups are made to (pacs-recover backup), and which are encrypted with age beside the guide's certificates.
+backup:
+  to: []                              # names of sources; none: the first directory
+  encrypt: []                         # for instance [config, queue, logs]
+  recipients: []                      # public keys (age1…) that can read these beside the key file's own
 
 # The time zone of the times in backup names, such as Europe/Berlin; null is this host's. A source may have its own.
 timezone: null

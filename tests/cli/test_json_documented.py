@@ -106,6 +106,12 @@ def test_documents_that_look(shell: Shell, small: SmallSite) -> None:
     check(shell("audit", "verify", "--json", code=6).json, "AuditVerified")
 
 
+def test_backups_that_are_made_and_that_fail(small: SmallSite, tmp_path: Path) -> None:
+    shell = with_site(small, sources=[{"kind": "local", "name": "own", "path": str(tmp_path)}])
+    small.queue.unlink()
+    check(shell("backup", "config", "queue", "--json", code=3).json, "Made")
+
+
 def test_who_holds_the_site(shell: Shell, small: SmallSite) -> None:
     (held,) = held_by(shell, small)
     assert held["what"] == "sh"

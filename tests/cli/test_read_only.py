@@ -59,6 +59,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "attach": (("CUT",), ("CUT", "--take-over")),
     "audit show": (("--json",),),
     "audit verify": (("--json",),),
+    "backup": (("full",), ("config", "--to", "s3")),
     "catalog": (("--json",),),
     "close": (("CUT", "--why", "by hand"),),
     "demo": (("OUT/demo", "--unattended"),),
@@ -90,7 +91,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
 """Every command with words that would do something, were they allowed to."""
 LEFT = {"attach": 4, "points": 2}
 """Other exit codes than 0: a run that nobody works on, a site without a replica."""
-REFUSED = {"close", "demo", "drill", "extract", "lock exec", "note", "restore", "resume", "rollback", "thaw"}
+REFUSED = {"backup", "close", "demo", "drill", "extract", "lock exec", "note", "restore", "resume", "rollback", "thaw"}
 
 
 def commands(group: click.Group, before: str = "") -> Iterator[str]:
