@@ -115,7 +115,7 @@ def test_another_operator_watches_and_answers_only_after_taking_over(
         path = small.root / "state/runs" / run
         assert "at a terminal" in berta("attach", run, "--take-over", code=5).err
         with berta.terminal("attach", run) as watching:
-            watching.expect("anna's to answer")
+            watching.expect("anna answers this run")
             watching.expect("--take-over")
             answer_as(small, run, "berta")
             time.sleep(0.5)
