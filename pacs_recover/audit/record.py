@@ -41,6 +41,8 @@ What = Literal[
     "note",
     "lock",
     "thaw",
+    "prune",
+    "lifecycle",
     "anchor",
     "refusal",
 ]

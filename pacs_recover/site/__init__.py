@@ -4,6 +4,7 @@ from pacs_recover.site.checking import Problem
 from pacs_recover.site.finding import Found, files_in, find, load, problems
 from pacs_recover.site.host import environment_facts, key_facts
 from pacs_recover.site.model import (
+    Ages,
     AuditConfig,
     BucketConfig,
     CommandConfig,
@@ -16,6 +17,7 @@ from pacs_recover.site.model import (
     LocalConfig,
     NotifyConfig,
     Objective,
+    RetentionConfig,
     S3Config,
     ServiceConfig,
     Site,
@@ -30,6 +32,7 @@ from pacs_recover.site.writing import TEMPLATE, init_text, show, write_init
 
 __all__ = [
     "TEMPLATE",
+    "Ages",
     "AuditConfig",
     "BucketConfig",
     "CommandConfig",
@@ -44,6 +47,7 @@ __all__ = [
     "NotifyConfig",
     "Objective",
     "Problem",
+    "RetentionConfig",
     "S3Config",
     "ServiceConfig",
     "Site",
