@@ -117,7 +117,7 @@ def _blocked(group: Group, past: Sequence[Backup], now: datetime) -> str:
     if group.trouble:
         return group.trouble
     newest = past[0]
-    if newest.verdict == "failed" or newest.size == 0 and newest.component != "logs":
+    if newest.verdict == "failed" or (newest.size == 0 and newest.component != "logs"):
         return f"the newest, {newest.id}, is bad"
     if newest.verdict == "stale":
         return f"the newest, {newest.id}, changed (or a certificate in it expired) since it was verified"

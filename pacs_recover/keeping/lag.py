@@ -1,0 +1,103 @@
+"""How far a Litestream replica is behind the live queue."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+from msgspec import Struct
+
+from pacs_recover.errors import RecoverError
+from pacs_recover.model import Backup, FactState
+from pacs_recover.site import LitestreamConfig, Site
+from pacs_recover.sources import replica_of
+from pacs_recover.text import both_times, seconds, stamp
+
+SETTLED = 10.0
+"""Seconds that a change may take until it is replicated: a few of the guide's sync intervals."""
+LATE = 60.0
+"""Seconds after which somebody should look."""
+
+
+class Lag(Struct, frozen=True):
+    """One replica against the live queue."""
+
+    source: str
+    changed_at: datetime | None
+    """When the live queue was written last; None where it is not there."""
+    newest: datetime | None
+    """The replica's newest point."""
+    seconds: float | None
+    """By how much the replica's newest point is older than the last change; None where that is unknown."""
+    state: FactState
+    sentence: str
+
+
+def measure(site: Site, now: datetime | None = None) -> tuple[Lag, ...]:
+    """Of every replica that the site's Litestream writes."""
+    moment = now or datetime.now(UTC)
+    return tuple(_of(site, one, moment) for one in site.sources if isinstance(one, LitestreamConfig) and one.followed)
+
+
+def _of(site: Site, one: LitestreamConfig, now: datetime) -> Lag:
+    try:
+        changed = changed_at(site)
+        newest = _newest(site, one)
+    except RecoverError as error:
+        return Lag(one.name, None, None, None, "bad", f"unknown: {error.message}")
+    except OSError as error:
+        said = f"unknown: {site.live.queue} cannot be looked at: {error.strerror}"
+        return Lag(one.name, None, None, None, "bad", said)
+    if newest is None:
+        return Lag(one.name, changed, None, None, "bad", "there is no point in the replica")
+    if changed is None:
+        said = f"unknown: there is no live queue; newest point {both_times(newest)}"
+        return Lag(one.name, None, newest, None, "warn", said)
+    behind = max(0.0, (changed - newest).total_seconds())
+    state = _state(site, behind, (now - changed).total_seconds())
+    said = f"{seconds(behind)} behind" if behind else "up to date"
+    return Lag(one.name, changed, newest, behind, state, f"{said}; newest point {both_times(newest)}")
+
+
+def _state(site: Site, behind: float, since: float) -> FactState:
+    """A change of just now need not have arrived; what is behind by more than the RPO would be lost."""
+    rpo = site.objectives["queue"].rpo
+    if rpo is not None and behind > rpo:
+        return "bad"
+    return "warn" if behind > LATE and since > SETTLED else "ok"
+
+
+def changed_at(site: Site) -> datetime | None:
+    """When the live database or its write-ahead log was written last. OSError."""
+    found = []
+    for name in (site.live.queue, f"{site.live.queue}-wal"):
+        try:
+            found.append(os.stat(name).st_mtime)
+        except FileNotFoundError:
+            continue
+    return datetime.fromtimestamp(max(found), UTC) if found else None
+
+
+def _newest(site: Site, one: LitestreamConfig) -> datetime | None:
+    """The time of its newest point, which is listed first. SourceError."""
+    listed = (found for found in replica_of(one, site).listing("queue") if isinstance(found, Backup))
+    return max((found.taken_at for found in islice(listed, 1)), default=None)
+
+
+def to_json(lags: tuple[Lag, ...]) -> dict[str, Any]:
+    """The JSON contract of ``litestream lag``."""
+    return {
+        "replicas": [
+            {
+                "source": one.source,
+                "changed_at": stamp(one.changed_at) if one.changed_at else None,
+                "newest": stamp(one.newest) if one.newest else None,
+                "lag_seconds": one.seconds,
+                "state": one.state,
+                "sentence": one.sentence,
+            }
+            for one in lags
+        ]
+    }
