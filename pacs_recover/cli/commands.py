@@ -24,6 +24,7 @@ ROOMS = {
     "audit": ("audit_group",),
     "locks": ("lock_group",),
     "restoring": ("show_plan", "restore"),
+    "keeping": ("prune", "retention", "show_lifecycle", "litestream_group"),
     "drilling": ("drill", "rto", "show_history"),
     "runs": ("show_runs", "attach", "resume", "rollback", "close", "note", "show_handover", "show_report"),
 }

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 from msgspec import Struct
 
-from pacs_recover.errors import RecoverError
+from pacs_recover.errors import RecoverError, SourceError
 from pacs_recover.model import Backup, FactState
 from pacs_recover.site import LitestreamConfig, Site
-from pacs_recover.sources import replica_of
+from pacs_recover.sources import Problem, replica_of
 from pacs_recover.text import both_times, seconds, stamp
 
 SETTLED = 10.0
@@ -70,20 +69,34 @@ def _state(site: Site, behind: float, since: float) -> FactState:
 
 
 def changed_at(site: Site) -> datetime | None:
-    """When the live database or its write-ahead log was written last. OSError."""
-    found = []
-    for name in (site.live.queue, f"{site.live.queue}-wal"):
-        try:
-            found.append(os.stat(name).st_mtime)
-        except FileNotFoundError:
-            continue
-    return datetime.fromtimestamp(max(found), UTC) if found else None
+    """When the live queue was written last: by its write-ahead log, as checkpoints write the database without a change.
+
+    OSError.
+    """
+    log, database = (_times(f"{site.live.queue}{end}") for end in ("-wal", ""))
+    found = log if log and log[1] else database
+    return datetime.fromtimestamp(found[0], UTC) if found else None
+
+
+def _times(name: str) -> tuple[float, int] | None:
+    """The time of the last write, and the size. OSError."""
+    try:
+        found = os.stat(name)
+    except FileNotFoundError:
+        return None
+    return found.st_mtime, found.st_size
 
 
 def _newest(site: Site, one: LitestreamConfig) -> datetime | None:
     """The time of its newest point, which is listed first. SourceError."""
-    listed = (found for found in replica_of(one, site).listing("queue") if isinstance(found, Backup))
-    return max((found.taken_at for found in islice(listed, 1)), default=None)
+    problem: Problem | None = None
+    for found in replica_of(one, site).listing("queue"):
+        if isinstance(found, Backup):
+            return found.taken_at
+        problem = problem or found
+    if problem:
+        raise SourceError(f"{problem.place}: {problem.reason}", problem.hint)
+    return None
 
 
 def to_json(lags: tuple[Lag, ...]) -> dict[str, Any]:

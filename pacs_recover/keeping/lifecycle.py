@@ -29,6 +29,9 @@ class Change:
     now: tuple[Rule, ...]
     wanted: tuple[Rule, ...]
     findings: tuple[Fact, ...]
+    """What our rules cannot do of what is declared."""
+    others_findings: tuple[Fact, ...]
+    """What the rules of others do against it."""
     mine: str
     """What the ids of this source's own rules begin with."""
     more: dict[str, Any]
@@ -60,8 +63,8 @@ def compare(site: Site, source: S3Config) -> Change:
     now, more = bucket.lifecycle_of(source)
     made, mine = tiers(site, source), own_id(site, source.name)
     others = [rule for rule in now if not str(rule.get("ID", "")).startswith(mine)]
-    findings = (*made.findings, *others_findings(site, source, others))
-    return Change(source, tuple(now), (*others, *made.rules), findings, mine, more)
+    against = tuple(others_findings(site, source, others))
+    return Change(source, tuple(now), (*others, *made.rules), made.findings, against, mine, more)
 
 
 def apply(site: Site, change: Change, state: State, authority: Authority) -> str:

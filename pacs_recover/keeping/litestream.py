@@ -88,8 +88,9 @@ def configuration(site: Site, version: Version, name: str | None = None) -> str:
             "dbs": [{"path": str(site.live.queue), "replica": replica}],
         }
     head = (
-        f"# Litestream {version}, made by pacs-recover from the site {safe(site.name)}: points in time of the queue for "
-        f"{_span(kept(site))}.\n# Credentials stand in the unit's environment or the instance's role, not here.\n"
+        f"# Litestream {version}, made by pacs-recover from the site {safe(site.name)}.\n"
+        f"# Points in time of the queue are kept for {_span(kept(site))}.\n"
+        "# Credentials stand in the unit's environment or are the instance's role's, not here.\n"
     )
     return head + yaml.safe_dump(made, sort_keys=False)
 
@@ -141,7 +142,8 @@ def write(text: str, path: Path, authority: Authority, mode: int = 0o644) -> Non
     except FileExistsError as error:
         if _is_same(path, text):
             return
-        raise UsageError(f"{safe(path)} is there and says something else", "move it away first: nothing is overwritten") from error  # fmt: skip
+        what = f"{safe(path)} is there and says something else"
+        raise UsageError(what, "move it away first: nothing is overwritten") from error
     except OSError as error:
         raise UsageError(f"{safe(path)} cannot be written: {error.strerror}", "name a directory that exists") from error
     with os.fdopen(fd, "w", encoding="utf-8") as file:
