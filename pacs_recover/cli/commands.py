@@ -24,7 +24,8 @@ ROOMS = {
     "audit": ("audit_group",),
     "locks": ("lock_group",),
     "restoring": ("show_plan", "restore"),
-    "keeping": ("prune", "retention", "show_lifecycle", "litestream_group"),
+    "keeping": ("prune", "retention"),
+    "tiering": ("show_lifecycle", "litestream_group"),
     "drilling": ("drill", "rto", "show_history"),
     "runs": ("show_runs", "attach", "resume", "rollback", "close", "note", "show_handover", "show_report"),
 }

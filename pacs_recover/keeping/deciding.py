@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Literal
 
 from msgspec import Struct
@@ -16,7 +17,7 @@ from msgspec import Struct
 from pacs_recover.model import Backup
 from pacs_recover.site import Ages
 from pacs_recover.sources.names import SKEW
-from pacs_recover.text import count, seconds, stamp
+from pacs_recover.text import count, seconds
 
 Rule = Literal["past", "age", "last", "indefinite", "elsewhere", "future", "held", "minimum", "blocked"]
 """What decided: ``past`` lets go, all others keep."""
@@ -107,9 +108,10 @@ def _without_total(group: Group, one: Backup) -> Decision:
 
 
 def _last(group: Group, past: Sequence[Backup]) -> set[str]:
-    """The newest ones by count; one that was found bad takes no place."""
-    good = [one.id for one in past if one.verdict != "failed"]
-    return set(good[: group.ages.last or 0])
+    """The newest ones by count; one that was found bad takes no place, and goes when its neighbours do."""
+    is_bad = [one.verdict == "failed" for one in past]
+    number = [good + bad for good, bad in zip(accumulate(not bad for bad in is_bad), is_bad, strict=True)]
+    return {one.id for one, place in zip(past, number, strict=True) if place <= (group.ages.last or 0)}
 
 
 def _blocked(group: Group, past: Sequence[Backup], now: datetime) -> str:
@@ -123,13 +125,19 @@ def _blocked(group: Group, past: Sequence[Backup], now: datetime) -> str:
         return f"the newest, {newest.id}, changed (or a certificate in it expired) since it was verified"
     if newest.verdict == "never":
         return f"the newest, {newest.id}, was not verified yet (pacs-recover verify {newest.id})"
-    old = (now - newest.taken_at).total_seconds()
+    sure = next((one for one in past if not _is_doubtful(one)), newest)
+    old = (now - sure.taken_at).total_seconds()
     if group.rpo is not None and old > group.rpo:
-        return f"the newest, {newest.id}, is {_age(old)} old and the RPO {_age(group.rpo)}: later backups failed"
+        return f"the newest, {sure.id}, is {_age(old)} old and the RPO {_age(group.rpo)}: later backups failed"
     good = sum(is_good(one) for one in past)
     if good < group.minimum:
         return f"only {count(good, 'backup')} of at least {group.minimum} verified good"
     return ""
+
+
+def _is_doubtful(one: Backup) -> bool:
+    """Whether its name and its file's own time contradict: no witness of when backups were made last."""
+    return any(fact.label == "time" for fact in one.findings)
 
 
 def _spared(group: Group, past: Sequence[Backup]) -> dict[str, str]:
@@ -155,8 +163,3 @@ def lost_at(group: Group, one: Backup) -> datetime | None:
 def _age(value: float) -> str:
     """An age or a duration: days where it has some."""
     return count(int(value // DAY), "day") if value >= DAY else seconds(value)
-
-
-def told(one: Backup) -> str:
-    """A backup in a line of text."""
-    return f"{one.id}, taken {stamp(one.taken_at)}"

@@ -18,7 +18,7 @@ from pacs_recover.keeping import lifecycle, litestream
 from pacs_recover.keeping.deciding import DAY, Group, is_good, lost_at
 from pacs_recover.keeping.tiers import COLD, WARM, tiers
 from pacs_recover.model import COMPONENTS, Backup, Fact, FactState
-from pacs_recover.site import Ages, GitConfig, Site
+from pacs_recover.site import Ages, GitConfig, Site, durations
 from pacs_recover.sources import REPLICA
 from pacs_recover.sources.names import SKEW
 from pacs_recover.sources.s3.archive import is_archived, needs_thaw
@@ -148,14 +148,16 @@ def _declared(site: Site, component: str, source: SourceState) -> tuple[str, flo
         return ("for ever" if limit is None else f"{_days(limit)} after a restore"), limit
     tier = site.retention.tiers.get(source.name)
     keeps = getattr(ages, tier) if tier else ages.total
-    said = [f"{name} {_days(age)}" for name in ("hot", "warm", "archive") if (age := getattr(ages, name))]
-    said += [f"the newest {ages.last}"] if ages.last else []
-    here = [f"here only {_days(keeps)}"] if tier and keeps else []
-    return ", ".join([*said, *here, f"total {_days(ages.total)}" if ages.total else "for ever"]), keeps
+    said = [
+        f"{name} {durations.text(age)}" for name in ("hot", "warm", "archive", "total") if (age := getattr(ages, name))
+    ]
+    said += [f"newest {ages.last}"] if ages.last else []
+    said += [f"here only {durations.text(keeps)}"] if tier and keeps else [] if ages.total else ["for ever"]
+    return ", ".join(said), keeps
 
 
 def _days(age: float) -> str:
-    return count(int(age // DAY), "day") if age >= DAY else f"{age / 3600:g} h"
+    return count(int(age // DAY), "day") if age >= 2 * DAY else f"{age / 3600:.0f} h"
 
 
 def _holes(site: Site, component: str, backups: list[Backup]) -> tuple[Hole, ...]:
