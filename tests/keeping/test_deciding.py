@@ -252,8 +252,16 @@ class Simulated:
         verdict: VerdictState = {"bad": "failed", "empty": "failed", "unverified": "never"}.get(trouble, "good")  # type: ignore[assignment]
         id = f"{self.component}/{named:%Y%m%d_%H%M%S}{'' if named == at else f'-{at:%Y%m%d}'}@local"
         size = 0 if trouble == "empty" else 1000
+        odd = (Fact("time", "the file was written on another day than its name says", "warn"),) if named != at else ()
         one = Backup(
-            id=id, component=self.component, source="local", key=id, taken_at=named, size=size, verdict=verdict
+            id=id,
+            component=self.component,
+            source="local",
+            key=id,
+            taken_at=named,
+            size=size,
+            verdict=verdict,
+            findings=odd,
         )
         self.there.append(one)
         self.made.append(one)
