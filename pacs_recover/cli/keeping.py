@@ -13,14 +13,14 @@ from pacs_recover.cli.context import Context, guarded, json_option, leave
 from pacs_recover.components import registry
 from pacs_recover.errors import UsageError
 from pacs_recover.keeping import pruning, reporting
-from pacs_recover.keeping.deciding import Decision
+from pacs_recover.keeping.deciding import ELSE, Decision
 from pacs_recover.keeping.pruning import Proposal, Removal
 from pacs_recover.keeping.reporting import Gaps, Row
 from pacs_recover.model import Fact
 from pacs_recover.text import both_times, count, safe, size, stamp
 from pacs_recover.wrapping import SYMBOLS
 
-TOLD_ONE_BY_ONE = ("held", "minimum", "blocked", "elsewhere", "future")
+TOLD_ONE_BY_ONE = ("held", "minimum", "elsewhere", "future")
 """What keeps a backup that should else go, or cannot be judged: each is named; of the others there are many."""
 IN_WORDS = {"age": "young enough", "last": "among the newest", "indefinite": "kept for ever"}
 
@@ -73,6 +73,9 @@ def _print_proposal(proposal: Proposal) -> None:
     for one in proposal.decisions:
         if one.rule in TOLD_ONE_BY_ONE:
             output.paragraph(_told(one), "• stays  ")
+    blocked = [(one.backup, one.why.partition(ELSE)[0]) for one in proposal.decisions if one.rule == "blocked"]
+    for (component, source, why), number in Counter((b.component, b.source, why) for b, why in blocked).items():
+        output.paragraph(f"{number:,} of {component} in {safe(source)} that are too old: {safe(why, 400)}", "• stay   ")
     rest = Counter((one.backup.component, one.backup.source, one.rule) for one in proposal.decisions)
     for (component, source, rule), number in rest.items():
         if rule in IN_WORDS:

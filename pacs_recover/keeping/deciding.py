@@ -22,6 +22,8 @@ from pacs_recover.text import count, seconds
 Rule = Literal["past", "age", "last", "indefinite", "elsewhere", "future", "held", "minimum", "blocked"]
 """What decided: ``past`` lets go, all others keep."""
 DAY = 86400.0
+ELSE = "; else: "
+"""Between why nothing may go, and why it would."""
 
 
 class Group(Struct, frozen=True, kw_only=True):
@@ -69,7 +71,7 @@ def decide(group: Group, now: datetime) -> tuple[Decision, ...]:
     found = {one.id: _by_policy(group, one, now, kept) for one in past}
     may = [one.id for one in past if found[one.id].goes]
     if may and (why := _blocked(group, past, now)):
-        found |= {id: Decision(found[id].backup, "blocked", f"{why}; else: {found[id].why}") for id in may}
+        found |= {id: Decision(found[id].backup, "blocked", f"{why}{ELSE}{found[id].why}") for id in may}
     elif may:
         spared = _spared(group, past)
         found |= {id: Decision(found[id].backup, "minimum", spared[id]) for id in may if id in spared}

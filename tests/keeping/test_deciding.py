@@ -184,7 +184,7 @@ def groups(draw: st.DrawFn) -> Group:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(groups(), st.randoms(use_true_random=False))
 def test_what_no_decision_ever_does(of: Group, chance: random.Random) -> None:
     found = decide(of, NOW)
@@ -219,7 +219,7 @@ def test_what_no_decision_ever_does(of: Group, chance: random.Random) -> None:
 EVERY = {
     "config": timedelta(days=1),
     "certs": timedelta(days=7),
-    "queue": timedelta(hours=6),
+    "queue": timedelta(hours=12),
     "logs": timedelta(days=1),
 }
 START = datetime(2024, 1, 7, 2, tzinfo=UTC)
