@@ -40,15 +40,15 @@ def show_lifecycle(
     """
     if gcs and (as_diff or do_it):
         raise UsageError("--gcs is only printed", "apply it with gcloud storage buckets update --lifecycle-file=FILE")
-    if as_json and (as_diff or do_it) and not source and len(lifecycle.buckets(context.site)) != 1:
+    named = lifecycle.buckets(context.site, source)
+    if not named and (as_diff or do_it):
+        raise UsageError("the site has no S3 source", "name one under sources: docs/site.md")
+    if as_json and len(named) > 1:
         raise UsageError("--json is of one bucket", "name it: --source NAME")
     if do_it:
         context.must_write("lifecycle --apply")
         if not yes and not interactive():
             raise Refused("a bucket's lifecycle is confirmed at a terminal", "without one: lifecycle --apply --yes")
-    named = lifecycle.buckets(context.site, source)
-    if not named and (as_diff or do_it):
-        raise UsageError("the site has no S3 source", "name one under sources: docs/site.md")
     for one in named or (lifecycle.GUIDE,):
         if as_diff or do_it:
             _change(context, lifecycle.compare(context.site, one), do_it, yes, as_json)

@@ -194,7 +194,7 @@ def test_what_runs_set_aside_goes_when_it_is_old_and_no_rollback_needs_it(small:
     assert [one["id"] for one in listed] == [asides[0]["backup"]]
     assert not list(small.live.rglob("pruned-*"))
     assert small.fingerprint() == before
-    plan = shell("rollback", "latest", "--yes", "--json", code=5).json["plan_id"]
+    plan = shell("rollback", "latest", "--yes", "--json", code=5).json["plan"]["plan_id"]
     shell("rollback", "latest", "--yes", "--plan", plan, code=0)
 
 
@@ -230,10 +230,10 @@ def test_a_shorter_tier_here_needs_another_source_that_has_it(small: SmallSite, 
 def test_two_years_of_real_files_leave_the_guides_table(small: SmallSite, tmp_path: Path) -> None:
     root, guide, now = tmp_path / "backups", RetentionConfig(), datetime.now(UTC)
     every = {
-        "config": [0.0, *(float(age) for age in range(1, 730))],
-        "certs": [float(age) for age in range(0, 730, 7)],
-        "queue": [age / 4 for age in range(4 * 120)],
-        "logs": [float(age) for age in range(730)],
+        "config": [*range(50), *range(355, 375), 729],
+        "certs": range(0, 730, 7),
+        "queue": [age / 2 for age in range(2 * 110)],
+        "logs": [0, *range(1, 730, 4), *range(363, 368)],
     }
     for component, ages in every.items():
         for one in names(component, ages, now):
@@ -247,7 +247,7 @@ def test_two_years_of_real_files_leave_the_guides_table(small: SmallSite, tmp_pa
     removed = applied(shell, proposed(shell, now=now))
     assert all(one.ok for one in removed)
     edge = now - timedelta(days=365)
-    history = [age for age in every["config"] if age > 365]
+    history = [age for age in every["config"] if age >= 365]
     want = {
         *names("config", [*every["config"][:30], *history], now),
         *names("certs", every["certs"], now),
