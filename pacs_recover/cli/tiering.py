@@ -152,6 +152,8 @@ def litestream_config(
         leave(1 if reporting.worst(facts) == "bad" else 0)
     if as_json:
         raise UsageError("--json is of --check", "leave it out: the configuration is YAML")
+    if into:
+        context.must_write("litestream --write")
     _put(context, litestream.configuration(context.site, version, replica), into)
 
 
@@ -172,7 +174,6 @@ def litestream_unit(context: Context, settings: Path, into: Path | None) -> None
 def _put(context: Context, text: str, into: Path | None) -> None:
     if into is None:
         return click.echo(text, nl=False)
-    context.must_write("litestream --write")
     litestream.write(text, into, context.authority)
     return output.say(f"{safe(into)} written")
 

@@ -42,22 +42,28 @@ def measure(site: Site, now: datetime | None = None) -> tuple[Lag, ...]:
 
 def _of(site: Site, one: LitestreamConfig, now: datetime) -> Lag:
     try:
-        changed = changed_at(site)
         newest = _newest(site, one)
     except RecoverError as error:
         return Lag(one.name, None, None, None, "bad", f"unknown: {error.message}")
+    return against(site, one.name, newest, now)
+
+
+def against(site: Site, source: str, newest: datetime | None, now: datetime) -> Lag:
+    """A replica whose newest point is known, against the live queue."""
+    try:
+        changed = changed_at(site)
     except OSError as error:
         said = f"unknown: {site.live.queue} cannot be looked at: {error.strerror}"
-        return Lag(one.name, None, None, None, "bad", said)
+        return Lag(source, None, newest, None, "bad", said)
     if newest is None:
-        return Lag(one.name, changed, None, None, "bad", "there is no point in the replica")
+        return Lag(source, changed, None, None, "bad", "there is no point in the replica")
     if changed is None:
         said = f"unknown: there is no live queue; newest point {both_times(newest)}"
-        return Lag(one.name, None, newest, None, "warn", said)
+        return Lag(source, None, newest, None, "warn", said)
     behind = max(0.0, (changed - newest).total_seconds())
     state = _state(site, behind, (now - changed).total_seconds())
     said = f"{seconds(behind)} behind" if behind else "up to date"
-    return Lag(one.name, changed, newest, behind, state, f"{said}; newest point {both_times(newest)}")
+    return Lag(source, changed, newest, behind, state, f"{said}; newest point {both_times(newest)}")
 
 
 def _state(site: Site, behind: float, since: float) -> FactState:

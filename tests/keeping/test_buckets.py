@@ -14,6 +14,7 @@ from pacs_recover.keeping import lifecycle, tiers
 from pacs_recover.site import Ages, BucketConfig, LitestreamConfig, RetentionConfig, S3Config, Site
 from tests.cli.offsite import section
 from tests.cli.shell import Shell
+from tests.cli.test_json_documented import check
 from tests.keeping.stock import CONTENT, applied, context, judge, names, proposed, sited
 from tests.runs.small_site import SmallSite
 from tests.sources.s3_proxy import Fault
@@ -39,6 +40,7 @@ def test_objects_go_with_their_manifests_and_free_what_they_had(small: SmallSite
     shell = stocked(small, plain)
     judge(shell)
     found = shell("prune", "--apply", "--json", code=0).json
+    check(found, "Prune")
     assert (found["going"], found["removed"], found["freed_bytes"]) == (6, 6, 6 * len(CONTENT))
     assert len(keys(plain)) == 4 * 2
     assert shell("prune", "--apply", "--json", code=0).json["removed"] == 0
@@ -115,6 +117,7 @@ def test_the_tiers_are_shown_diffed_and_applied_beside_the_rules_of_others(small
     assert [rule["Filter"]["Prefix"] for rule in made] == [f"site-a/{c}/" for c in ("config", "certs", "queue", "logs")]
     before = rules(plain)
     found = shell("lifecycle", "--diff", "--json", code=0).json
+    check(found, "LifecycleChange")
     assert (found["differs"], found["applied"], found["others"]) == (True, False, 2)
     assert any("rule somebody of somebody else removes it after 30 days" in f["value"] for f in found["findings"])
     assert shell("lifecycle", "--apply", "--json", code=5).error["hint"]
