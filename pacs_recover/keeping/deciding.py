@@ -17,7 +17,7 @@ from msgspec import Struct
 from pacs_recover.model import Backup
 from pacs_recover.site import Ages
 from pacs_recover.sources.names import SKEW
-from pacs_recover.text import count, seconds
+from pacs_recover.text import count, span
 
 Rule = Literal["past", "age", "last", "indefinite", "elsewhere", "future", "held", "minimum", "blocked"]
 """What decided: ``past`` lets go, all others keep."""
@@ -91,13 +91,13 @@ def _by_policy(group: Group, one: Backup, now: datetime, last: AbstractSet[str])
     if total is None:
         return _without_total(group, one)
     if old > total:
-        return Decision(one, "past", f"{_age(old)} old; kept for {_age(total)}")
+        return Decision(one, "past", f"{span(old)} old; kept for {span(total)}")
     if group.limit is not None and old > group.limit:
         if one.id in group.elsewhere:
-            said = f"{_age(old)} old; kept here for {_age(group.limit)}, and longer by a source that has it too"
+            said = f"{span(old)} old; kept here for {span(group.limit)}, and longer by a source that has it too"
             return Decision(one, "past", said)
-        return Decision(one, "elsewhere", f"no source that keeps it for {_age(total)} has it")
-    return Decision(one, "age", f"{_age(old)} old; kept for {_age(group.limit or total)}")
+        return Decision(one, "elsewhere", f"no source that keeps it for {span(total)} has it")
+    return Decision(one, "age", f"{span(old)} old; kept for {span(group.limit or total)}")
 
 
 def _without_total(group: Group, one: Backup) -> Decision:
@@ -130,7 +130,7 @@ def _blocked(group: Group, past: Sequence[Backup], now: datetime) -> str:
     sure = next((one for one in past if not _is_doubtful(one)), newest)
     old = (now - sure.taken_at).total_seconds()
     if group.rpo is not None and old > group.rpo:
-        return f"the newest, {sure.id}, is {_age(old)} old and the RPO {_age(group.rpo)}: later backups failed"
+        return f"the newest, {sure.id}, is {span(old)} old and the RPO {span(group.rpo)}: later backups failed"
     good = sum(is_good(one) for one in past)
     if good < group.minimum:
         return f"only {count(good, 'backup')} of at least {group.minimum} verified good"
@@ -160,8 +160,3 @@ def lost_at(group: Group, one: Backup) -> datetime | None:
         return None if total is None else one.taken_at + timedelta(seconds=total)
     except OverflowError:
         return None
-
-
-def _age(value: float) -> str:
-    """An age or a duration: days where it has some."""
-    return count(int(value // DAY), "day") if value >= DAY else seconds(value)

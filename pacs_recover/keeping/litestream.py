@@ -12,8 +12,8 @@ from pacs_recover.authority import Authority
 from pacs_recover.errors import UsageError
 from pacs_recover.journal import sync_directory
 from pacs_recover.keeping.deciding import DAY
-from pacs_recover.site import LitestreamConfig, Site, durations
-from pacs_recover.text import count, safe, seconds
+from pacs_recover.site import LitestreamConfig, Site
+from pacs_recover.text import safe, span
 
 Version = Literal["0.3", "0.5"]
 VERSIONS: tuple[Version, ...] = ("0.3", "0.5")
@@ -117,7 +117,3 @@ def _is_same(path: Path, text: str) -> bool:
         return path.is_file() and path.read_text(encoding="utf-8") == text
     except (OSError, UnicodeDecodeError):
         return False
-
-
-def span(value: float) -> str:
-    return count(int(value // DAY), "day") if value >= 2 * DAY else durations.text(value) if value else seconds(value)

@@ -15,10 +15,10 @@ from typing import Any
 import yaml
 
 from pacs_recover.errors import UsageError
-from pacs_recover.keeping.litestream import DEFAULT, HOUR, Version, kept, place, span
+from pacs_recover.keeping.litestream import DEFAULT, HOUR, Version, kept, place
 from pacs_recover.model import Fact
 from pacs_recover.site import LitestreamConfig, Site
-from pacs_recover.text import safe
+from pacs_recover.text import safe, span
 
 LARGEST = 1 << 20
 """Bytes of a configuration."""

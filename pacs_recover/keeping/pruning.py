@@ -15,13 +15,13 @@ from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog
 from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.keeping import groups as grouping
-from pacs_recover.keeping.deciding import DAY, Decision, Group, decide, is_good
+from pacs_recover.keeping.deciding import Decision, Group, decide, is_good
 from pacs_recover.keeping.groups import OTHERS
 from pacs_recover.keeping.removing import Remover
 from pacs_recover.model import COMPONENTS, Backup
 from pacs_recover.site import Site
 from pacs_recover.state import State
-from pacs_recover.text import count, safe
+from pacs_recover.text import safe, span
 
 
 class Removal(Struct, frozen=True):
@@ -108,10 +108,10 @@ def _set_aside(
     if limit is None:
         return Decision(one, "indefinite", "kept for ever")
     if old <= limit:
-        return Decision(one, "age", f"set aside copies are kept for {count(int(limit // DAY), 'day')}")
+        return Decision(one, "age", f"what was set aside is kept for {span(limit)}")
     if one.component not in proven:
         return Decision(one, "blocked", f"no source has {site.retention.minimum} verified good backups instead")
-    return Decision(one, "past", f"set aside {count(int(old // DAY), 'day')} ago; kept for {int(limit // DAY)}")
+    return Decision(one, "past", f"set aside {span(old)} ago; kept for {span(limit)}")
 
 
 def apply(site: Site, proposal: Proposal, state: State, authority: Authority) -> Iterator[Removal]:

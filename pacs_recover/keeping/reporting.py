@@ -23,7 +23,7 @@ from pacs_recover.sources import REPLICA
 from pacs_recover.sources.names import SKEW
 from pacs_recover.sources.s3.archive import is_archived, needs_thaw
 from pacs_recover.state import State
-from pacs_recover.text import count, safe, stamp
+from pacs_recover.text import count, safe, span, stamp
 
 LATE = 1.5
 """How many times the usual distance makes a hole of a stretch without a backup."""
@@ -142,10 +142,10 @@ def _declared(site: Site, component: str, source: SourceState) -> tuple[str, flo
     if source.kind == "git":
         return "for ever, by Git", None
     if source.kind == REPLICA:
-        return f"points for {_days(litestream.kept(site))}, by Litestream", litestream.kept(site)
+        return f"points for {span(litestream.kept(site))}, by Litestream", litestream.kept(site)
     if source.kind == "aside":
         limit = site.retention.aside
-        return ("for ever" if limit is None else f"{_days(limit)} after a restore"), limit
+        return ("for ever" if limit is None else f"{span(limit)} after a restore"), limit
     tier = site.retention.tiers.get(source.name)
     keeps = getattr(ages, tier) if tier else ages.total
     said = [
@@ -154,10 +154,6 @@ def _declared(site: Site, component: str, source: SourceState) -> tuple[str, flo
     said += [f"newest {ages.last}"] if ages.last else []
     said += [f"here only {durations.text(keeps)}"] if tier and keeps else [] if ages.total else ["for ever"]
     return ", ".join(said), keeps
-
-
-def _days(age: float) -> str:
-    return count(int(age // DAY), "day") if age >= 2 * DAY else f"{age / 3600:.0f} h"
 
 
 def _holes(site: Site, component: str, backups: list[Backup]) -> tuple[Hole, ...]:
@@ -176,14 +172,15 @@ def _found(site: Site, group: Group, backups: list[Backup], holes: tuple[Hole, .
     if good < group.minimum:
         said = f"{good} verified good of at least {group.minimum}: nothing is pruned (pacs-recover verify --all)"
         yield Fact("verified", said, "warn")
-    if bad := sum(one.verdict in ("failed", "stale") for one in backups):
-        yield Fact("bad", f"{count(bad, 'backup')} found bad or changed since", "warn")
+    hot = [one for one in backups if group.ages.hot is None or (now - one.taken_at).total_seconds() <= group.ages.hot]
+    if bad := sum(one.verdict in ("failed", "stale") for one in hot):  # certificates of old ones have expired
+        yield Fact("bad", f"{count(bad, 'backup')} of the hot ones found bad, or changed since", "warn")
     old = (now - backups[0].taken_at).total_seconds()
     if group.rpo is not None and old > group.rpo:
-        yield Fact("newest", f"{_days(old)} old, RPO {_days(group.rpo)}: later ones failed, nothing is pruned", "bad")
+        yield Fact("newest", f"{span(old)} old, RPO {span(group.rpo)}: later ones failed, nothing is pruned", "bad")
     if holes:
         longest = max((hole.before - hole.after for hole in holes), default=timedelta())
-        yield Fact("holes", f"{count(len(holes), 'hole')}, the longest of {_days(longest.total_seconds())}", "warn")
+        yield Fact("holes", f"{count(len(holes), 'hole')}, the longest of {span(longest.total_seconds())}", "warn")
     yield from _classes(site, group, backups, now)
 
 
@@ -212,7 +209,7 @@ def _reach(site: Site, row: Row, now: datetime) -> list[Fact]:
     reach, kept = (now - row.oldest).total_seconds(), litestream.kept(site)
     if reach >= kept:
         return []
-    said = f"points reach back {_days(reach)} of {_days(kept)}: pacs-recover litestream config --check FILE tells why"
+    said = f"points reach back {span(reach)} of {span(kept)}: pacs-recover litestream config --check FILE tells why"
     return [Fact("points", f"{said}, unless Litestream is younger", "warn")]
 
 
@@ -225,10 +222,10 @@ def contradictions(site: Site) -> tuple[Fact, ...]:
             said = f"kept for ever beyond the newest {ages.last}, as no Git source has its history: name one"
             found.append(Fact(component, said, "warn"))
         if ages.last is not None and objective.rpo:
-            said = f"the newest {ages.last} are a number: at one every {_days(objective.rpo)} they reach back"
-            found.append(Fact(component, f"{said} {_days(ages.last * objective.rpo)}"))
+            said = f"the newest {ages.last} are a number: at one every {span(objective.rpo)} they reach back"
+            found.append(Fact(component, f"{said} {span(ages.last * objective.rpo)}"))
         if ages.total is not None and objective.rpo and ages.total < site.retention.minimum * objective.rpo:
-            said = f"{_days(ages.total)} at one every {_days(objective.rpo)} are fewer than the minimum of"
+            said = f"{span(ages.total)} at one every {span(objective.rpo)} are fewer than the minimum of"
             found.append(Fact(component, f"{said} {site.retention.minimum}: older ones stay", "warn"))
     for source in lifecycle.buckets(site):
         found += [

@@ -53,7 +53,7 @@ def test_e2_the_guides_settings_are_silently_ignored_by_0_5_and_it_is_said(tmp_p
         state, said = new[f"dbs[0].replicas[0].{key}"]
         assert state == "bad"
         assert said == "silently ignored by 0.5; write it under snapshot: at the top"
-    assert new["retention"] == ("bad", "points are kept for 1d (the default); declared: 7 days")
+    assert new["retention"] == ("bad", "points are kept for 24 h (the default); declared: 7 days")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -215,7 +215,7 @@ def test_systemd_takes_the_unit(tmp_path: Path) -> None:
         (GUIDE.replace("queue.db", "other.db"), "0.3", "dbs", "is not replicated"),
         (GUIDE.replace("path: queue", "path: elsewhere"), "0.3", "replica", "no source of the site reads"),
         (GUIDE.replace("168h", "one week"), "0.3", "retention", "no duration"),
-        (GUIDE.replace("168h", "24h"), "0.3", "retention", "points are kept for 1d"),
+        (GUIDE.replace("168h", "24h"), "0.3", "retention", "points are kept for 24 h"),
         (GUIDE + "retention: 168h\n", "0.5", "retention", "0.5 does not start with it"),
         (GUIDE + "snapshots: {retention: 168h}\n", "0.5", "snapshots", "silently ignored"),
         (GUIDE + "access-key-id: A\nsecret-access-key: hunter2\n", "0.3", "mode", "chmod 600"),
