@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from pacs_recover import (
+    arming,
     calling,
     catalog,
     drilling,
@@ -147,7 +148,7 @@ class Session(Past):
         made = plans.make(self.site, backups, self.state, carry_over=carry_over)
         made = msgspec.structs.replace(made, findings=(*doubts, *made.findings))
         if not self.read_only and not made.refusals:
-            plans.save(made, self.state, self.authority)
+            arming.save(made, self.state, self.authority)
         return made
 
     def arm(self, plan: Plan, typed: str) -> Following:
@@ -156,8 +157,8 @@ class Session(Past):
         must_be_name(typed, str(plan.request.site["name"]))
         if plan.refusals:
             raise Refused("; ".join(f"{fact.label}: {fact.value}" for fact in plan.refusals), "put that right first")
-        saved = plans.load(plan.plan_id, self.state)
-        plans.refuse_stale(saved, plans.inputs_now(saved, self.site, self.state))
+        saved = arming.load(plan.plan_id, self.state)
+        arming.refuse_stale(saved, arming.inputs_now(saved, self.site, self.state))
         return front.start(saved, self.state, self.authority, assume_yes=False)
 
     def drill(self, backups: Sequence[Backup], names: Sequence[str], found: Catalog) -> Made:

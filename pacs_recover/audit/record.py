@@ -41,6 +41,7 @@ What = Literal[
     "note",
     "lock",
     "thaw",
+    "backup",
     "prune",
     "lifecycle",
     "anchor",

@@ -206,10 +206,10 @@ def unpacking(part: Component, job: Job, title: str) -> Step:
     return Step(title, work)
 
 
-def unpack_tree(raw: Reader, into: Path, name: str, must_have: str) -> Unpack:
+def unpack_tree(raw: Reader, into: Path, name: str, must_have: str, limits: archive.Limits) -> Unpack:
     """Unpack an archive of one directory (whatever it is called there) as ``into/name``. BadBackup, OSError."""
     (into / ".unpacked").mkdir(mode=0o700)
-    extracted = yield from archive.extract(raw, into / ".unpacked")
+    extracted = yield from archive.extract(raw, into / ".unpacked", limits)
     inner = list((into / ".unpacked").iterdir())
     top = inner[0] if len(inner) == 1 and inner[0].is_dir() and not inner[0].is_symlink() else into / ".unpacked"
     if leaving := extracted.leaving(top.name) if top.parent != into else ():

@@ -10,18 +10,20 @@ from pathlib import Path
 import msgspec
 
 from pacs_recover import front
+from pacs_recover.arming import VALID
+from pacs_recover.audit.checking import records
 from pacs_recover.catalog import Catalog, SourceState
 from pacs_recover.errors import SourceError
 from pacs_recover.events import Choice
 from pacs_recover.journal import read
 from pacs_recover.keeping.deciding import Group
 from pacs_recover.model import COMPONENTS, UNDECODABLE, Backup
-from pacs_recover.plan import VALID, Plan
+from pacs_recover.plan import Plan
 from pacs_recover.runs import is_finished, planned
 from pacs_recover.site import Ages, Site
 from pacs_recover.sources.aside import AsideSource
 from pacs_recover.state import JOURNAL, State
-from pacs_recover.text import safe
+from pacs_recover.text import safe, stamp
 
 PRUNED = ("local", "s3")
 """The kinds of sources that are pruned here, beside what runs set aside."""
@@ -30,15 +32,17 @@ OTHERS = {
     "litestream": "Litestream removes what its own retention says (pacs-recover litestream config --check FILE)",
 }
 """Who prunes the other kinds."""
+BACKUP = "backup"
+"""What the audit calls the making of one."""
 Holds = Mapping[str, str]
 """Why a backup must stay, by its id and by its key."""
 
 
 def groups(site: Site, found: Catalog, state: State, components: Iterable[str] = COMPONENTS) -> list[Group]:
     """One group for each of these components in each source that is pruned here, as far as it has any backups."""
-    holds, states = named(site, state), {one.name: one for one in found.sources}
+    holds, states, failed = named(site, state), {one.name: one for one in found.sources}, failures(site, state)
     return [
-        _group(site, found, states[source], component, holds)
+        _group(site, found, states[source], component, holds, failed.get(component, ""))
         for source in states
         for component in components
         if states[source].kind in PRUNED and any(_of(found, source, component))
@@ -50,7 +54,31 @@ def _of(found: Catalog, source: str, component: str) -> Iterator[Backup]:
     return (one for one in found.backups if (one.source, one.component) == (source, component) and one.current)
 
 
-def _group(site: Site, found: Catalog, source: SourceState, component: str, holds: Holds) -> Group:
+def failures(site: Site, state: State) -> dict[str, str]:
+    """By component, how its newest backup failed, if this host's audit says that it did.
+
+    A backup has one record when it begins, and one for each place that it goes to: one that failed is enough.
+    """
+    failed: dict[str, str] = {}
+    begun: dict[str, bool] = {}
+    try:
+        for record in records(state.audit.home):
+            component = record.object.partition("/")[0]
+            if (record.what, record.site) != (BACKUP, site.name):
+                continue
+            if record.outcome.startswith("failed"):
+                failed[component] = f"the newest backup, {stamp(record.at)}, {safe(record.outcome)}"
+                begun[component] = False
+            elif record.outcome == "began":
+                begun[component] = True
+            elif begun.get(component):
+                failed.pop(component, None)
+    except SourceError as error:
+        return dict.fromkeys(COMPONENTS, f"whether the newest backup failed is not known: {error.message}")
+    return failed
+
+
+def _group(site: Site, found: Catalog, source: SourceState, component: str, holds: Holds, failed: str) -> Group:
     backups = tuple(_of(found, source.name, component))
     ages: Ages = getattr(site.retention, component)
     tier = site.retention.tiers.get(source.name)
@@ -60,7 +88,7 @@ def _group(site: Site, found: Catalog, source: SourceState, component: str, hold
         minimum=site.retention.minimum,
         limit=getattr(ages, tier) if tier else None,
         rpo=site.objectives[component].rpo,
-        trouble="" if source.ok else f"the source {source.name} could not be read in whole: {source.error}",
+        trouble=failed if source.ok else f"the source {source.name} could not be read in whole: {source.error}",
         held=held(site, backups, holds),
         elsewhere=_elsewhere(site, found, backups) if tier else frozenset(),
         history=_history(found) if component == "config" else None,

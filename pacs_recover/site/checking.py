@@ -14,13 +14,12 @@ from msgspec import Struct
 
 from pacs_recover.formats.yaml_marks import Document, Fault, Where
 from pacs_recover.site.durations import duration
-from pacs_recover.site.model import OBJECTIVES, Count, Objective, Seconds, Site
+from pacs_recover.site.model import OBJECTIVES, Objective, Seconds, Site
 from pacs_recover.site.rules import broken_rules
 from pacs_recover.text import safe
 
 MOST = 50
 """Problems that are told; a file with more is no site file."""
-MOST_COUNTED = 1_000_000
 EMPTY = "give it a value, or leave the key out for its default"
 BAD: Final = object()
 """Stands for a value with a problem."""
@@ -164,7 +163,7 @@ class Reading:
         try:
             if get_origin(hint) is Literal:
                 return _choice(value, get_args(hint))
-            return {Seconds: duration, Path: _path, str: _text, bool: _flag, Count: _count}[hint](value)
+            return {Seconds: duration, Path: _path, str: _text, bool: _flag, int: _number}[hint](value)
         except ValueError as error:
             return self.note(where, str(error))
 
@@ -196,17 +195,17 @@ def _flag(value: Any) -> bool:
     return value
 
 
-def _count(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_COUNTED:
-        raise ValueError(f"is no number from 1 to {MOST_COUNTED:,}")
-    return value
-
-
 def _path(value: Any) -> Path:
     path = Path(_text(value))
     if not path.is_absolute() or ".." in path.parts:
         raise ValueError(f"is no absolute path: {safe(value)}")
     return path
+
+
+def _number(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError("must be a whole number")
+    return value
 
 
 def _meant(word: str, known: Iterable[str]) -> str:

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from pacs_recover.formats import archive
 from pacs_recover.site.zones import zone
 
 Seconds = Annotated[float, Meta(description="a duration: 30s, 5m, 1h, 7d, or a plain number of seconds")]
-Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Tier = Literal["hot", "warm"]
 Argv = tuple[str, ...]
 """A command as an argument list; no shell reads it."""
@@ -205,7 +205,7 @@ class Ages(Closed, frozen=True):
     """Until then in an archive, which has to be thawed; None: there is no such tier."""
     total: Seconds | None = None
     """After this they may go; None: never, where ``last`` does not say otherwise."""
-    last: Count | None = None
+    last: int | None = None
     """The newest so many stay whatever their age; without a total older ones may go that the Git history has."""
 
 
@@ -219,7 +219,7 @@ class RetentionConfig(Closed, frozen=True):
     certs: Ages = Ages(hot=90 * DAY, warm=YEAR, archive=7 * YEAR, total=7 * YEAR)
     queue: Ages = Ages(hot=7 * DAY, warm=30 * DAY, archive=90 * DAY, total=90 * DAY)
     logs: Ages = Ages(hot=14 * DAY, warm=90 * DAY, archive=YEAR, total=YEAR)
-    minimum: Count = 3
+    minimum: int = 3
     """Verified good backups of each component that stay in each source."""
     aside: Seconds | None = 30 * DAY
     """How long what a run set aside stays; None: for ever. That of the newest run always does."""
@@ -234,6 +234,19 @@ class AuditConfig(Closed, frozen=True):
 
     anchor: BucketConfig | None = None
     """A bucket that takes an anchor with each plan and at the end of each run; best one with Object Lock."""
+
+
+class LimitsConfig(Closed, frozen=True):
+    """How much an archive of a tree may hold before it is taken for a bomb."""
+
+    members: int = archive.DEFAULTS.members
+    """Files and directories."""
+    megabytes: int = archive.DEFAULTS.total >> 20
+    """Of all its files together; a single one may have a quarter of it."""
+
+    def of_archives(self) -> archive.Limits:
+        """As the archive's reader takes them."""
+        return archive.Limits(members=self.members, total=self.megabytes << 20, file=self.megabytes << 18)
 
 
 MINUTE, HOUR = 60.0, 3600.0
@@ -283,6 +296,7 @@ class Site(Closed, frozen=True):
     retention: RetentionConfig = RetentionConfig()
     staging: tuple[Path, ...] = ()
     """Directories to stage in instead of the automatic choice: the first on the live path's filesystem."""
+    limits: LimitsConfig = LimitsConfig()
 
     def zone(self, source: SourceConfig | None = None) -> tzinfo:
         """The time zone of the times in a source's names: its own, else the site's, else the host's."""

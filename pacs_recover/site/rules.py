@@ -276,8 +276,9 @@ def _retention(site: Site) -> Broken:
         if ages.last is not None and ages.last < site.retention.minimum:
             yield (*where, "last"), "is less than retention.minimum", "the minimum stays in any case"
     yield from _tiers(site)
-    if site.retention.aside == 0:
-        yield ("retention", "aside"), "must be more than 0", ""
+    for key in ("aside", "minimum"):
+        if (value := getattr(site.retention, key)) is not None and value <= 0:
+            yield ("retention", key), "must be more than 0", ""
 
 
 def _tiers(site: Site) -> Broken:
@@ -297,12 +298,15 @@ def _drill_directories(site: Site) -> Broken:
                 yield ("drill", key, index), "holds a live part", "name the program's own directory"
 
 
-def _durations(site: Site) -> Broken:
+def _numbers(site: Site) -> Broken:
     if site.drill.every <= 0:
         yield ("drill", "every"), "must be more than 0", ""
     for key in ("start_timeout", "stop_timeout", "question_timeout", "verify_every"):
         if getattr(site, key) <= 0:
             yield (key,), "must be more than 0", ""
+    for key in ("members", "megabytes"):
+        if getattr(site.limits, key) <= 0:
+            yield ("limits", key), "must be more than 0", ""
     if site.health and site.health.timeout <= 0:
         yield ("health", "timeout"), "must be more than 0", ""
     for name, objective in site.objectives.items():
@@ -313,5 +317,5 @@ def _durations(site: Site) -> Broken:
 
 RULES: tuple[Callable[[Site], Broken], ...] = (
     _names, _live, _apart, _holds_no_live_part, _sources, _remote_sources, _audit,
-    _zones, _services, _validator, _health, _drill, _notify, _retention, _durations,
+    _zones, _services, _validator, _health, _drill, _notify, _retention, _numbers,
 )  # fmt: skip

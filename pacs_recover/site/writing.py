@@ -145,6 +145,9 @@ retention:
 
 # Directories to stage in instead of the automatic choice; the first on the live path's own filesystem is used.
 staging: []
+
+# What an archive of configuration or certificates may hold before it is refused as a bomb.
+limits: {members: 10000, megabytes: 1024}
 """
 
 

@@ -62,6 +62,24 @@ def test_a11_e10_a_failed_backup_removes_nothing(small: SmallSite, root: Path) -
     assert found["going"] == 0, "the newest is a day old: what should have come since did not"
 
 
+def test_e10_a_backup_that_the_audit_says_failed_removes_nothing_until_one_is_stored(
+    small: SmallSite, root: Path
+) -> None:
+    shell = sited(small, local(root))
+    judge(shell)
+    of = context(shell)
+    told = [("began", 10), ("failed: the disk is full", 0), ("stored", 0), ("began", 0), ("stored", 10), ("stored", 10)]
+    for said, going in told:
+        of.state.audit.note(
+            "backup", "queue/20261110_020000@local" if said == "stored" else "queue", said, of.site.name
+        )
+        assert len(proposed(shell).going) == going, said
+    of.state.audit.note("backup", "config", "failed: no such directory", of.site.name)
+    assert len(proposed(shell).going) == 10, "of another component"
+    of.state.audit.note("backup", "queue", "failed: it is damaged", of.site.name)
+    assert "failed: it is damaged" in shell("prune", code=0).out
+
+
 def test_e1_forty_configurations_leave_thirty(small: SmallSite, tmp_path: Path) -> None:
     """All were written just now, as by a copy: the names' times count, and how many there are."""
     root = tmp_path / "backups"
