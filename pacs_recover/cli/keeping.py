@@ -11,7 +11,7 @@ import click
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, json_option, leave
 from pacs_recover.components import registry
-from pacs_recover.errors import UsageError
+from pacs_recover.errors import Interrupted, UsageError
 from pacs_recover.keeping import pruning, reporting
 from pacs_recover.keeping.deciding import ELSE, Decision
 from pacs_recover.keeping.pruning import Proposal, Removal
@@ -42,7 +42,7 @@ def prune(context: Context, components: tuple[str, ...], do_it: bool, as_json: b
         raise UsageError(f"there is no component {safe(wrong[0])}", f"one of: {', '.join(registry())}")
     if do_it:
         context.must_write("prune")
-    proposal = pruning.propose(context.site, context.catalog(), context.state, components)
+    proposal = pruning.propose(context.site, context.catalog(brief=True), context.state, components)
     if not as_json:
         _print_proposal(proposal)
     removed = _apply(context, proposal, as_json) if do_it else []
@@ -54,12 +54,16 @@ def prune(context: Context, components: tuple[str, ...], do_it: bool, as_json: b
 
 
 def _apply(context: Context, proposal: Proposal, quiet: bool) -> list[Removal]:
-    removed = []
-    for one in pruning.apply(context.site, proposal, context.state, context.authority):
-        removed.append(one)
-        if not quiet:
-            said = f": {safe(one.said, 400)}" if one.said else ""
-            click.echo(f"{'✓ removed' if one.ok else '✗ stays'} {safe(one.backup.id)}{said}")
+    removed: list[Removal] = []
+    try:
+        for one in pruning.apply(context.site, proposal, context.state, context.authority):
+            removed.append(one)
+            if not quiet:
+                said = f": {safe(one.said, 400)}" if one.said else ""
+                click.echo(f"{'✓ removed' if one.ok else '✗ stays'} {safe(one.backup.id)}{said}")
+    except KeyboardInterrupt:
+        gone = count(sum(one.ok for one in removed), "backup")
+        raise Interrupted(f"interrupted: {gone} removed, the others stay", "see: pacs-recover audit show") from None
     if not quiet:
         done = [one for one in removed if one.ok]
         output.say(f"{count(len(done), 'backup')} removed, {size(sum(one.freed for one in done))} free now")

@@ -47,6 +47,9 @@ class Remover:
 
     def locks(self, backups: Sequence[Backup]) -> dict[str, str]:
         """By id, what locks each of these backups; that it could not be asked counts as a lock."""
+        for name in {one.source for one in backups} & self._configs.keys():
+            with suppress(SourceError):  # told of each of its objects
+                self._client(self._configs[name])
         with ThreadPoolExecutor(AT_ONCE, "locks") as pool:
             said = pool.map(self._lock, backups)
         return {one.id: why for one, why in zip(backups, said, strict=True) if why}

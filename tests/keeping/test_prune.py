@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -224,6 +226,24 @@ def test_a_source_that_cannot_be_read_in_whole_lets_nothing_go(small: SmallSite,
     assert "could not be read in whole" in " ".join(done.out.split())
     assert "nothing of it goes" in done.err
     assert len(left(root)) == 16
+
+
+def test_ctrl_c_says_how_many_are_gone_and_lets_the_site_go(small: SmallSite, root: Path) -> None:
+    stock(root, names("queue", [91 + n / 24 for n in range(1, 240)]))
+    shell = sited(small, local(root))
+    judge(shell)
+    going = shell.start("prune", "--apply")
+    assert going.stdout
+    while "✓ removed" not in going.stdout.readline():
+        assert going.poll() is None
+    going.send_signal(signal.SIGINT)
+    _, said = going.communicate(timeout=60)
+    assert going.returncode == 130
+    gone = int(re.search(r"interrupted: (\d+) backups? removed", said)[1])  # type: ignore[index]
+    assert 1 <= gone < 240
+    assert abs(len(left(root)) - (6 + 10 + 239 - gone)) <= 1, "but for the one that it was about"
+    assert shell("lock", "show", "--json", code=0).json["locks"] == []
+    assert shell("prune", "--apply", "--json", code=0).json["removed"] > 0
 
 
 def test_a_component_that_there_is_not_is_named(small: SmallSite) -> None:
