@@ -229,7 +229,7 @@ def test_a_source_that_cannot_be_read_in_whole_lets_nothing_go(small: SmallSite,
 
 
 def test_ctrl_c_says_how_many_are_gone_and_lets_the_site_go(small: SmallSite, root: Path) -> None:
-    stock(root, names("queue", [91 + n / 24 for n in range(1, 240)]))
+    stock(root, names("queue", [91.01 + n / 24 for n in range(1, 240)]))
     shell = sited(small, local(root))
     judge(shell)
     going = shell.start("prune", "--apply")
