@@ -42,6 +42,8 @@ What = Literal[
     "lock",
     "thaw",
     "backup",
+    "prune",
+    "lifecycle",
     "anchor",
     "refusal",
 ]

@@ -25,6 +25,8 @@ ROOMS = {
     "locks": ("lock_group",),
     "backing_up": ("backup",),
     "restoring": ("show_plan", "restore"),
+    "keeping": ("prune", "retention"),
+    "tiering": ("show_lifecycle", "litestream_group"),
     "drilling": ("drill", "rto", "show_history"),
     "runs": ("show_runs", "attach", "resume", "rollback", "close", "note", "show_handover", "show_report"),
 }

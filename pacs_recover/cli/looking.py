@@ -15,6 +15,7 @@ from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, json_option, leave
 from pacs_recover.components import registry
 from pacs_recover.errors import UsageError
+from pacs_recover.keeping.reporting import contradictions
 from pacs_recover.model import Backup
 from pacs_recover.site import LitestreamConfig, Site
 from pacs_recover.sources.aside import AsideSource
@@ -189,6 +190,7 @@ def site_check(context: Context, as_json: bool) -> None:
     Each with its line; where there is none, what this host lacks for it. Exit status: 0; 2 where there are problems.
     """
     problems, facts = looks.check_site(context.site_option)
+    facts = facts if problems else (*facts, *contradictions(context.site))
     if as_json:
         output.document(
             {

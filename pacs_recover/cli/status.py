@@ -14,6 +14,8 @@ from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, json_option, leave
 from pacs_recover.cli.groups import sites_option
 from pacs_recover.errors import RecoverError, UsageError
+from pacs_recover.keeping.reporting import fact_json
+from pacs_recover.keeping.risks import risks
 from pacs_recover.text import both_times, safe
 from pacs_recover.wrapping import SYMBOLS
 
@@ -54,7 +56,9 @@ def status(
 
 
 def _read(context: Context) -> dict[str, Any]:
-    found = looks.status(context.site, context.catalog(brief=True), context.state)
+    listed = context.catalog(brief=True)
+    found = looks.status(context.site, listed, context.state)
+    found["findings"] += [fact_json(fact) for fact in risks(context.site, listed)]
     found["live"] = live.read(context.site, context.state)
     found["state"] = standing.worst([state for state, _ in standing.issues(found)])
     return found

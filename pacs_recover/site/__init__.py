@@ -4,6 +4,7 @@ from pacs_recover.site.checking import Problem
 from pacs_recover.site.finding import Found, files_in, find, load, problems
 from pacs_recover.site.host import environment_facts, key_facts
 from pacs_recover.site.model import (
+    Ages,
     AuditConfig,
     BackupConfig,
     BucketConfig,
@@ -17,6 +18,7 @@ from pacs_recover.site.model import (
     LocalConfig,
     NotifyConfig,
     Objective,
+    RetentionConfig,
     S3Config,
     ServiceConfig,
     Site,
@@ -32,6 +34,7 @@ from pacs_recover.site.writing import TEMPLATE, init_text, show, write_init
 
 __all__ = [
     "TEMPLATE",
+    "Ages",
     "AuditConfig",
     "BackupConfig",
     "BucketConfig",
@@ -47,6 +50,7 @@ __all__ = [
     "NotifyConfig",
     "Objective",
     "Problem",
+    "RetentionConfig",
     "S3Config",
     "ServiceConfig",
     "Site",

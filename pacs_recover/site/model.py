@@ -13,6 +13,7 @@ from pacs_recover.formats import archive
 from pacs_recover.site.zones import zone
 
 Seconds = Annotated[float, Meta(description="a duration: 30s, 5m, 1h, 7d, or a plain number of seconds")]
+Tier = Literal["hot", "warm"]
 Argv = tuple[str, ...]
 """A command as an argument list; no shell reads it."""
 
@@ -221,6 +222,41 @@ class BackupConfig(Closed, frozen=True):
     """Public keys of age that can read these too, beside the one in the key file."""
 
 
+class Ages(Closed, frozen=True):
+    """How old a component's backups become in each tier, counted from when they were taken."""
+
+    hot: Seconds | None = None
+    """Until then at hand; None: for ever."""
+    warm: Seconds | None = None
+    """Until then in storage that is cheaper and can be read at once; None: there is no such tier."""
+    archive: Seconds | None = None
+    """Until then in an archive, which has to be thawed; None: there is no such tier."""
+    total: Seconds | None = None
+    """After this they may go; None: never, where ``last`` does not say otherwise."""
+    last: int | None = None
+    """The newest so many stay whatever their age; without a total older ones may go that the Git history has."""
+
+
+DAY, YEAR = 86400.0, 365 * 86400.0
+
+
+class RetentionConfig(Closed, frozen=True):
+    """How long backups are kept: the guide's schedule, and what holds whatever it says."""
+
+    config: Ages = Ages(last=30)
+    certs: Ages = Ages(hot=90 * DAY, warm=YEAR, archive=7 * YEAR, total=7 * YEAR)
+    queue: Ages = Ages(hot=7 * DAY, warm=30 * DAY, archive=90 * DAY, total=90 * DAY)
+    logs: Ages = Ages(hot=14 * DAY, warm=90 * DAY, archive=YEAR, total=YEAR)
+    minimum: int = 3
+    """Verified good backups of each component that stay in each source."""
+    aside: Seconds | None = 30 * DAY
+    """How long what a run set aside stays; None: for ever. That of the newest run always does."""
+    tiers: dict[str, Tier] = {}
+    """By the source's name: a source that keeps a backup only that long, as another one has it longer."""
+    hold: tuple[str, ...] = ()
+    """Ids under legal hold, ``*`` for any characters: never removed."""
+
+
 class AuditConfig(Closed, frozen=True):
     """Where else the audit is vouched for, beside the system's log."""
 
@@ -286,6 +322,7 @@ class Site(Closed, frozen=True):
     verify_every: Seconds = 2 * 86400.0
     """After this without a verification of the newest backups, ``status`` is red."""
     notify: NotifyConfig = NotifyConfig()
+    retention: RetentionConfig = RetentionConfig()
     staging: tuple[Path, ...] = ()
     """Directories to stage in instead of the automatic choice: the first on the live path's filesystem."""
     limits: LimitsConfig = LimitsConfig()

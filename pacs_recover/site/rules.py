@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pacs_recover.formats.age import RECIPIENT
 from pacs_recover.formats.yaml_marks import Where
 from pacs_recover.site.model import (
+    Ages,
     BucketConfig,
     CommandConfig,
     ContainerConfig,
@@ -281,6 +282,37 @@ def _notify(site: Site) -> Broken:
         yield ("notify", "webhook"), "is no http address, or has a user in it", "write https://HOST/PATH"
 
 
+def _retention(site: Site) -> Broken:
+    for name in LIVE:
+        ages: Ages = getattr(site.retention, name)
+        where: Where = ("retention", name)
+        told = [(key, age) for key in ("hot", "warm", "archive", "total") if (age := getattr(ages, key)) is not None]
+        for (before, younger), (key, older) in pairwise(told):
+            if younger > older:
+                yield (*where, key), f"is shorter than {before}", "each tier ends later than the one before it"
+        if told and told[-1][0] in ("warm", "archive"):
+            yield (*where, "total"), "is missing, though a tier ends", "say when backups may go: the last tier's end"
+        for key, age in told:
+            if age == 0:
+                yield (*where, key), "must be more than 0", ""
+        if ages.last is not None and ages.last < site.retention.minimum:
+            yield (*where, "last"), "is less than retention.minimum", "the minimum stays in any case"
+    yield from _tiers(site)
+    for key in ("aside", "minimum"):
+        if (value := getattr(site.retention, key)) is not None and value <= 0:
+            yield ("retention", key), "must be more than 0", ""
+
+
+def _tiers(site: Site) -> Broken:
+    """Sources that keep backups for less than the total, where another has to keep them for all of it."""
+    keepers = [one.name for one in site.sources if isinstance(one, LocalConfig | S3Config)]
+    for name in site.retention.tiers:
+        if name not in keepers:
+            yield ("retention", "tiers", name), "is no local or S3 source", f"one of: {', '.join(keepers) or 'none'}"
+    if keepers and all(name in site.retention.tiers for name in keepers):
+        yield ("retention", "tiers"), "leave no source that keeps backups for their total", "leave one of them out"
+
+
 def _drill_directories(site: Site) -> Broken:
     for key in ("readable", "writable"):
         for index, path in enumerate(getattr(site.drill, key)):
@@ -307,5 +339,5 @@ def _numbers(site: Site) -> Broken:
 
 RULES: tuple[Callable[[Site], Broken], ...] = (
     _names, _live, _apart, _holds_no_live_part, _sources, _remote_sources, _audit, _backup,
-    _zones, _services, _validator, _health, _drill, _notify, _numbers,
+    _zones, _services, _validator, _health, _drill, _notify, _retention, _numbers,
 )  # fmt: skip

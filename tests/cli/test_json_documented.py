@@ -100,6 +100,8 @@ def test_documents_that_look(shell: Shell, small: SmallSite) -> None:
     check(shell("site", "check", "--json").json, "Check")
     check(shell("preview", "nonsense", "--json").json, "Error")
     check(shell("verify", small.demo.good["queue"], small.demo.corrupt, "--json", code=6).json, "Verification")
+    check(shell("prune", "--json").json, "Prune")
+    check(shell("retention", "--json").json, "Retention")
     check(shell("audit", "show", "--json").json, "Audit")
     check(shell("audit", "verify", "--json").json, "AuditVerified")
     (small.root / "state/audit/000000000000.jsonl").write_text("no record\n")
@@ -150,6 +152,11 @@ def test_documents_of_a_site_with_a_replica(small: SmallSite, tmp_path: Path) ->
     shell = with_site(small, sources=sources)
     found = shell("points", "--json", code=0).json
     check(found, "Points")
+    check(shell("litestream", "lag", "--json", code=1).json, "Lags")
+    check(shell("retention", "--json").json, "Retention")
+    (tmp_path / "litestream.yml").write_text("dbs: []\n")
+    checked = shell("litestream", "config", "--check", str(tmp_path / "litestream.yml"), "--json", code=1).json
+    check(checked, "LitestreamCheck")
     assert found["points"]
     assert found["lost"]
     check(shell("catalog", "--json").json, "Catalog")
