@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from pacs_recover import engine, marking, questions, worker
+from pacs_recover import arming, engine, marking, questions, worker
 from pacs_recover import plan as plans
 from pacs_recover.authority import Authority
 from pacs_recover.errors import Busy, RecoverError, Refused, SourceError
@@ -159,7 +159,7 @@ def start(plan: Plan, state: State, authority: Authority, *, assume_yes: bool) -
     authority.must_allow("a restore")
     refuse_busy(plan.request)
     run = state.new_run()
-    plans.use_up(plan, state, run)
+    arming.use_up(plan, state, run)
     request = msgspec.structs.replace(plan.request, run=run.name, assume_yes=assume_yes)
     write_request(run, request)
     return Following(run, spawn(run, "restore", authority))

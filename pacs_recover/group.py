@@ -10,6 +10,8 @@ from typing import Any
 from pacs_recover import live, looks, site, standing
 from pacs_recover.catalog import Catalog
 from pacs_recover.errors import RecoverError, UsageError
+from pacs_recover.keeping.reporting import fact_json
+from pacs_recover.keeping.risks import risks
 from pacs_recover.site import Site
 from pacs_recover.state import State
 from pacs_recover.text import brief, safe
@@ -56,10 +58,17 @@ def _apart(found: Site, path: Path, seen: dict[str, Path]) -> Site:
     return found
 
 
+def looked_at(of: Site, found: Catalog, state: State) -> dict[str, Any]:
+    """What ``status`` tells of one site's backups, services and runs."""
+    told = looks.status(of, found, state)
+    told["findings"] += [fact_json(fact) for fact in risks(of, found)]
+    return told
+
+
 def status(of: Site, found: Catalog, state: State) -> dict[str, Any]:
-    """All that ``status`` tells of one site; ``state`` under that key is the worst of it. RecoverError."""
+    """The same with what lives; ``state`` under that key is the worst of it all. RecoverError."""
     try:
-        told = looks.status(of, found, state)
+        told = looked_at(of, found, state)
     except OSError as error:
         raise RecoverError(f"{safe(of.name)} cannot be looked at: {error}", "see what is wrong there") from error
     told["live"] = live.read(of, state)

@@ -67,7 +67,7 @@ class Backup(Struct, frozen=True, kw_only=True):
     @property
     def encrypted(self) -> bool:
         """Whether a key is needed to read it."""
-        return "enc" in self.format.split(".")
+        return not {"enc", "age"}.isdisjoint(self.format.split("."))
 
 
 class Preview(Struct, frozen=True):

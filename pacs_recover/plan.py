@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +17,19 @@ from msgspec import Struct
 
 from pacs_recover import engine, following, pace
 from pacs_recover.anchoring import anchor as vouch
-from pacs_recover.authority import Authority
 from pacs_recover.checklist import checklist
 from pacs_recover.components import Comparison, Job, Look, component, exhaust, judge, naming, read_backup
-from pacs_recover.errors import BadBackup, RecoverError, Refused, UsageError
+from pacs_recover.errors import BadBackup, UsageError
 from pacs_recover.events import Choice, LivePath, Question, Request, StepLine
 from pacs_recover.findings import host_findings, key_findings, set_findings
-from pacs_recover.formats.streams import Hashing
 from pacs_recover.jobs import live_paths, look_at, opener
-from pacs_recover.model import UNDECODABLE, Backup, Fact, Preview
+from pacs_recover.model import Backup, Fact, Preview
+from pacs_recover.plan_inputs import inputs
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
 from pacs_recover.site import model as site_model
 from pacs_recover.state import State
-from pacs_recover.target import places, trees
 from pacs_recover.text import safe
-
-VALID = timedelta(hours=1)
-"""How long a plan arms an unattended restore."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -76,6 +70,16 @@ class Plan(Struct, frozen=True, kw_only=True):
         return tuple(fact for fact in self.findings if fact.state == "bad")
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What an operator asked for."""
+
+    backups: Sequence[Backup]
+    since: datetime | None
+    at: datetime | None
+    carry_over: bool
+
+
 def make(
     site: Site,
     backups: Sequence[Backup],
@@ -88,34 +92,26 @@ def make(
     """Read every backup to its end, judge it, compare it with what lives. BadBackup, SourceError, RecoverError."""
     refuse_carrying(backups, carry_over)
     with state.audit.noting("plan", " ".join(backup.id for backup in backups), site.name) as entry:
-        made = _make(site, backups, state, since, at, carry_over=carry_over)
+        made = _make(site, state, Wanted(backups, since, at, carry_over))
         entry.outcome = f"plan {made.plan_id}"
     vouch(site, state)
     return made
 
 
-def _make(
-    site: Site,
-    backups: Sequence[Backup],
-    state: State,
-    since: datetime | None,
-    at: datetime | None,
-    *,
-    carry_over: bool,
-) -> Plan:
+def _make(site: Site, state: State, wanted: Wanted) -> Plan:
     live, services = live_paths(site), services_of(site)
-    look = look_at(site, live, services, carry_over=carry_over)
+    look = look_at(site, live, services, carry_over=wanted.carry_over)
     comparisons = {}
     with state.scratch() as scratch:
         open_backup = opener(site, state.journals(), scratch)
         began = time.monotonic()
-        choices, previews = _read_all(backups, open_backup, scratch, look)
+        choices, previews = _read_all(wanted.backups, open_backup, scratch, look)
         reading = time.monotonic() - began
         together = replace(look, restored={name: scratch / name for name in choices})
-        for backup in backups:
+        for backup in wanted.backups:
             comparisons[backup.component] = _compared(backup, scratch, together)
         disagreements = _disagreements(together)
-    request = _request(site, live, choices, comparisons, since, carry_over, at)
+    request = _request(site, live, choices, comparisons, wanted)
     request = msgspec.structs.replace(request, reading_seconds=reading)
     found = (fact for comparison in comparisons.values() for fact in comparison.findings)
     job = Job(look=look, choices=choices, questions=request.questions, open=open_backup, services=services)
@@ -128,16 +124,16 @@ def _make(
         steps=steps,
         changes=tuple(change for comparison in comparisons.values() for change in comparison.changes),
         replay=_replay(comparisons),
-        anchor=at or max(backup.taken_at for backup in backups),
+        anchor=wanted.at or max(backup.taken_at for backup in wanted.backups),
         predicted_seconds=pace.predicted(steps, known, carrying),
         predicted_downtime_seconds=pace.predicted_downtime(steps, known, carrying),
         carry_over_seconds=carrying,
         previews=previews,
         findings=(
             *host_findings(site, services),
-            *key_findings(site, backups),
+            *key_findings(site, wanted.backups),
             *following.findings(site),
-            *set_findings(backups),
+            *set_findings(wanted.backups),
             *disagreements,
             *found,
         ),
@@ -214,9 +210,7 @@ def _request(
     live: tuple[LivePath, ...],
     choices: Mapping[str, Choice],
     comparisons: Mapping[str, Comparison],
-    since: datetime | None,
-    carry_over: bool,
-    at: datetime | None,
+    wanted: Wanted,
 ) -> Request:
     return Request(
         run="",
@@ -229,9 +223,9 @@ def _request(
         rto_seconds=rto_of(site, tuple(choices)),
         operator=operator(),
         host=socket.gethostname(),
-        carry_over=carry_over,
-        since=since,
-        at=at,
+        carry_over=wanted.carry_over,
+        since=wanted.since,
+        at=wanted.at,
     )
 
 
@@ -267,97 +261,3 @@ def _replay(comparisons: Mapping[str, Comparison]) -> dict[str, Any] | None:
 
 def _carrying(comparisons: Mapping[str, Comparison]) -> float | None:
     return next((c.carry_over_seconds for c in comparisons.values() if c.carry_over_seconds is not None), None)
-
-
-def inputs(site: Site, choices: Mapping[str, Choice], look: Look) -> dict[str, str]:
-    """What the plan depends on: the site, the backups and, of what lives, all but the queue's rows."""
-    return {
-        "the site file": _digest(site_model.to_json(site)),
-        "what is carried over": "the live queue's own messages" if look.carry_over else "nothing",
-        **{f"the backup {choice.backup.id}": choice.sha256 for choice in choices.values()},
-        **{
-            f"the live {name}": live_input(name, look.live[name])
-            for name in ("config", "certs", "queue")
-            if name in look.live
-        },
-    }
-
-
-def inputs_now(saved: Plan, site: Site, state: State) -> dict[str, str]:
-    """The same inputs as they are now; each backup is read and hashed again as stored. SourceError."""
-    live = live_paths(site)
-    choices = {}
-    with state.scratch() as scratch:
-        open_backup = opener(site, state.journals(), scratch)
-        for choice in saved.request.choices:
-            with open_backup(choice.backup) as raw:
-                hashing = Hashing(raw)
-                hashing.drain()
-            choices[choice.backup.component] = msgspec.structs.replace(choice, sha256=hashing.sha256)
-    look = look_at(site, live, services_of(site), carry_over=saved.request.carry_over)
-    return inputs(site, choices, look)
-
-
-def live_input(name: str, live: Path) -> str:
-    """One live part as a digest: files by hash; of the queue its path, device and owner."""
-    try:
-        found = places.identity(live)
-        if found is None:
-            return "absent"
-        if name == "queue":
-            with places.directory(live.parent) as parent:
-                status = os.stat(live.name, dir_fd=parent, follow_symlinks=False)
-            return _digest(f"{live} {status.st_dev} {status.st_uid} {status.st_gid}".encode())
-        rows = [f"{e.name!r} {e.kind} {e.mode:o} {e.sha256}" for e in trees.entries(live) if not is_git(e.name)]
-        return _digest("\n".join(rows).encode())
-    except (OSError, RecoverError) as error:
-        return f"unreadable: {type(error).__name__}"
-
-
-def is_git(name: str) -> bool:
-    """Whether a tree's entry belongs to Git's own directory."""
-    return name == ".git" or name.startswith(".git/")
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def save(plan: Plan, state: State, authority: Authority) -> None:
-    """Keep the plan, so that its id arms a restore within the hour. Refused, OSError."""
-    authority.must_allow("keeping a plan")
-    state.prepare()
-    path = state.path / "plans" / f"{plan.plan_id}.json"
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(msgspec.json.encode(plan))
-
-
-def load(plan_id: str, state: State, now: datetime | None = None) -> Plan:
-    """A saved plan that is not too old. Refused where there is none, where it is used up or too old."""
-    path = state.path / "plans" / f"{plan_id}.json"
-    again = "make a new one: pacs-recover plan"
-    if not plan_id.isalnum() or not path.is_file():
-        raise Refused(f"there is no plan {safe(plan_id)}: a plan arms one restore, within an hour", again)
-    try:
-        plan = msgspec.json.decode(path.read_bytes(), type=Plan)
-    except (OSError, *UNDECODABLE) as error:
-        raise Refused(f"the plan {safe(plan_id)} cannot be read: {safe(error)}", again) from error
-    if (now or datetime.now(UTC)) - plan.made_at > VALID:
-        raise Refused(f"the plan {plan_id} was made more than an hour ago", again)
-    return plan
-
-
-def use_up(plan: Plan, state: State, run: Path) -> None:
-    """Move the plan into the run that it armed, so that it arms no other. Refused where another was faster."""
-    try:
-        (state.path / "plans" / f"{plan.plan_id}.json").rename(run / "plan.json")
-    except FileNotFoundError as error:
-        raise Refused(f"the plan {plan.plan_id} was used just now", "see: pacs-recover runs") from error
-
-
-def refuse_stale(plan: Plan, now: Mapping[str, str]) -> None:
-    """Refused where anything that the plan depends on has changed, naming it."""
-    differ = [name for name in {**plan.inputs, **now} if plan.inputs.get(name) != now.get(name)]
-    if differ:
-        raise Refused(f"since the plan was made, {' and '.join(map(safe, differ))} changed", "look, then plan again")

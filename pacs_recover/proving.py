@@ -15,10 +15,10 @@ from pacs_recover.authority import Authority
 from pacs_recover.components import Look, Read, component, exhaust, judge, read_backup
 from pacs_recover.drill import STARTED
 from pacs_recover.errors import BadBackup, Interrupted, RecoverError, SourceError, UsageError
-from pacs_recover.formats import manifest, openssl_enc
+from pacs_recover.formats import age, manifest, openssl_enc
 from pacs_recover.formats.manifest import Opened
 from pacs_recover.formats.openssl_enc import Decrypting
-from pacs_recover.formats.streams import CHUNK, Hashing, chunks
+from pacs_recover.formats.streams import CHUNK, Hashing, Reader, chunks
 from pacs_recover.jobs import LIVE, opener
 from pacs_recover.model import Backup, Fact
 from pacs_recover.site import Site
@@ -169,12 +169,18 @@ def _diagnosed(site: Site, backup: Backup, open: Open, error: BadBackup) -> Prov
             return Proven((*points, Check(DECRYPTS, "bad", told(error))), hashing.sha256)
         try:
             with open(backup) as raw:
-                for _ in chunks(Decrypting(raw, openssl_enc.password_from(site.key_file))):
+                for _ in chunks(_decrypting(raw, backup, site)):
                     pass
             points.append(Check(DECRYPTS, "ok", "with the site's key"))
         except BadBackup:
             return Proven((*points, Check(DECRYPTS, "bad", told(error))), hashing.sha256)
     return Proven((*points, Check(EXTRACTS, "bad", told(error))), hashing.sha256)
+
+
+def _decrypting(raw: Opened, backup: Backup, site: Site) -> Reader:
+    if backup.format.endswith("age"):
+        return age.Decrypting(raw, age.identity_from(site.key_file))
+    return Decrypting(raw, openssl_enc.password_from(site.key_file))
 
 
 def _until(details: Any) -> datetime | None:

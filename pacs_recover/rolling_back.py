@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from pacs_recover.arming import VALID
 from pacs_recover.authority import Authority
 from pacs_recover.components import component
 from pacs_recover.errors import RecoverError, Refused
@@ -18,7 +19,6 @@ from pacs_recover.events import AnyEvent, Planned
 from pacs_recover.jobs import look_at, site_of
 from pacs_recover.journal import pending
 from pacs_recover.model import UNDECODABLE
-from pacs_recover.plan import VALID
 from pacs_recover.runs import last_end, planned
 from pacs_recover.services import services_of
 from pacs_recover.state import State

@@ -16,11 +16,13 @@ from typing import Any
 import msgspec
 
 from pacs_recover import (
+    arming,
     calling,
     catalog,
     drilling,
     findings,
     front,
+    group,
     handover,
     live,
     looks,
@@ -104,7 +106,7 @@ class Session(Past):
 
     def status(self, found: Catalog) -> dict[str, Any]:
         """Freshness of these backups, and the services."""
-        return looks.status(self.site, found, self.state)
+        return group.looked_at(self.site, found, self.state)
 
     def live(self) -> dict[str, Any]:
         """How much waits in the live queue, how long the live certificates last; unknown where that takes long."""
@@ -147,7 +149,7 @@ class Session(Past):
         made = plans.make(self.site, backups, self.state, carry_over=carry_over)
         made = msgspec.structs.replace(made, findings=(*doubts, *made.findings))
         if not self.read_only and not made.refusals:
-            plans.save(made, self.state, self.authority)
+            arming.save(made, self.state, self.authority)
         return made
 
     def arm(self, plan: Plan, typed: str) -> Following:
@@ -156,8 +158,8 @@ class Session(Past):
         must_be_name(typed, str(plan.request.site["name"]))
         if plan.refusals:
             raise Refused("; ".join(f"{fact.label}: {fact.value}" for fact in plan.refusals), "put that right first")
-        saved = plans.load(plan.plan_id, self.state)
-        plans.refuse_stale(saved, plans.inputs_now(saved, self.site, self.state))
+        saved = arming.load(plan.plan_id, self.state)
+        arming.refuse_stale(saved, arming.inputs_now(saved, self.site, self.state))
         return front.start(saved, self.state, self.authority, assume_yes=False)
 
     def drill(self, backups: Sequence[Backup], names: Sequence[str], found: Catalog) -> Made:

@@ -57,6 +57,14 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def span(value: float) -> str:
+    """A long duration, roughly: ``90 days``, ``36 h``; a short one as ``seconds``."""
+    for limit, unit, name in ((172800, 86400, "days"), (7200, 3600, "h")):
+        if value >= limit:
+            return f"{int(value // unit):,} {name}"
+    return seconds(value)
+
+
 def precise(moment: datetime) -> str:
     """An aware time as RFC 3339 in UTC, to the millisecond."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

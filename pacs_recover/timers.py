@@ -12,18 +12,29 @@ from pacs_recover.authority import Authority
 from pacs_recover.errors import UsageError
 from pacs_recover.text import safe
 
+BACKUP = "backup-"
+"""How the jobs that make backups begin; the rest is the component."""
 JOBS = {
+    "backup-config": ("Back up the configuration of PACS Bridge", "*-*-* 02:00", "0 2 * * *", 3600),
+    "backup-certs": ("Back up the certificates of PACS Bridge", "Sun *-*-* 03:00", "0 3 * * 0", 3600),
+    "backup-queue": ("Back up the queue of PACS Bridge", "*-*-* *:00", "0 * * * *", 3000),
+    "backup-logs": ("Ship the closed logs of PACS Bridge", "*-*-* 04:00", "0 4 * * *", 10800),
     "status": ("How PACS Bridge stands, for monitoring", "*:0/5", "*/5 * * * *", 600),
     "verify": ("Verify the newest backups of PACS Bridge", "*-*-* 04:30", "30 4 * * *", 43200),
     "drill": ("Recovery drill of PACS Bridge", "*-*-01 05:30", "30 5 1 * *", 14400),
 }
-"""What it is, when for systemd and for cron, and the seconds after which it is given up."""
+"""What it is, when for systemd and for cron, and the seconds after which it is given up; backups as the guide has them.
+"""
+WAIT = "600"
+"""Seconds that a scheduled backup waits for a restore, or for another backup of the same minute."""
+PUNCTUAL = ("status", *(name for name in JOBS if name.startswith(BACKUP)))
+"""Those that are not spread: a backup that is late by minutes misses an RPO that is its own period."""
 CRON = "pacs-recover"
 
 
-def files(site: Path | None, state: Path, *, cron: bool = False) -> dict[str, str]:
-    """The text of each file, by its name."""
-    words = {name: _words(name, site, state) for name in JOBS}
+def files(site: Path | None, state: Path, *, cron: bool = False, replicated: bool = False) -> dict[str, str]:
+    """The text of each file, by its name; a queue that is ``replicated`` gets no backups by the hour."""
+    words = {name: _words(name, site, state) for name in JOBS if not (replicated and name == f"{BACKUP}queue")}
     if cron:
         lines = [f"{JOBS[name][2]} root {_cron(argv)}" for name, argv in words.items()]
         return {CRON: "\n".join(["SHELL=/bin/sh", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", *lines]) + "\n"}
@@ -41,6 +52,8 @@ def _words(name: str, site: Path | None, state: Path) -> list[str]:
         "verify": [],
         "drill": ["--yes"],
     }
+    if name.startswith(BACKUP):
+        return [*start, "--state", str(state), "backup", name.removeprefix(BACKUP), "--wait", WAIT]
     return [*start, "--state", str(state), name, *own[name]]
 
 
@@ -55,7 +68,7 @@ def _service(name: str, argv: list[str]) -> str:
 
 def _timer(name: str) -> str:
     what, when, _, _ = JOBS[name]
-    spread = "0" if name == "status" else "15min"
+    spread = "0" if name in PUNCTUAL else "15min"
     return (
         f"[Unit]\nDescription={what}\n\n[Timer]\nOnCalendar={when}\nRandomizedDelaySec={spread}\nPersistent=true\n\n"
         "[Install]\nWantedBy=timers.target\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pacs_recover import front, plan, questions, worker
+from pacs_recover import arming, front, questions, worker
 from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.journal import SUM, read
 from pacs_recover.state import State
@@ -28,7 +28,7 @@ def test_a_plan_a_request_a_mark_and_an_answer(data: bytes, tmp_path: Path) -> N
     state.prepare()
     (state.path / "plans/abc.json").write_bytes(data)
     with pytest.raises(Refused, match="cannot be read") as refused:
-        plan.load("abc", state)
+        arming.load("abc", state)
     assert refused.value.message.isprintable()
     (tmp_path / worker.REQUEST).write_bytes(data)
     with pytest.raises(RecoverError, match="cannot be read") as failed:

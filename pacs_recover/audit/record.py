@@ -41,6 +41,9 @@ What = Literal[
     "note",
     "lock",
     "thaw",
+    "backup",
+    "prune",
+    "lifecycle",
     "anchor",
     "refusal",
 ]

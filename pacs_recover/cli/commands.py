@@ -23,7 +23,10 @@ ROOMS = {
     "verifying": ("verify",),
     "audit": ("audit_group",),
     "locks": ("lock_group",),
+    "backing_up": ("backup",),
     "restoring": ("show_plan", "restore"),
+    "keeping": ("prune", "retention"),
+    "tiering": ("show_lifecycle", "litestream_group"),
     "drilling": ("drill", "rto", "show_history"),
     "runs": ("show_runs", "attach", "resume", "rollback", "close", "note", "show_handover", "show_report"),
 }

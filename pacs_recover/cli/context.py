@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -113,12 +114,17 @@ def json_option(function: F) -> F:
     )
 
 
+UNREAD = 128 + signal.SIGPIPE
+"""The exit status where the output's reader left: what a shell says of a program that a closed pipe ended."""
+
+
 def leave(code: int) -> NoReturn:
-    """End with an exit code of the contract, also where nobody reads the output to its end (``| head``)."""
+    """End with an exit code of the contract; never with 0 where nobody read the output to its end (``| head``)."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = code or UNREAD
     raise SystemExit(code)
 
 
@@ -144,7 +150,7 @@ def guarded(function: F) -> F:
             output.error(problem, bool(options.get("as_json")))
             leave(problem.exit_code)
         except BrokenPipeError:
-            leave(0)
+            leave(UNREAD)
         except OSError as problem:
             where = f": {problem.filename}" if problem.filename else ""
             error = RecoverError(f"{problem.strerror or problem}{where}", _hint(problem))

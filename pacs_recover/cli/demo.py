@@ -112,7 +112,7 @@ def _show(made: DemoSite) -> bool:
 
 def _restore(made: DemoSite, ids: tuple[str, ...], title: str, expected: str) -> bool:
     """Plan, arm by the plan's id and run one restore, as ``plan`` and ``restore --yes --plan`` do."""
-    from pacs_recover import front
+    from pacs_recover import arming, front
     from pacs_recover import plan as plans
     from pacs_recover.cli.follow import follow
     from pacs_recover.selection import select
@@ -120,7 +120,7 @@ def _restore(made: DemoSite, ids: tuple[str, ...], title: str, expected: str) ->
     output.say(f"\n{title}\n")
     context = Context(made.site_file, made.directory / "state", False)
     plan = plans.make(context.site, select(context.catalog(), (), ids), context.state)
-    plans.save(plan, context.state, context.authority)
+    arming.save(plan, context.state, context.authority)
     following = front.start(plan, context.state, context.authority, assume_yes=True)
     follow(following, False)
     return following.ended is not None and following.ended.outcome == expected

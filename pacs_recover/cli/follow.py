@@ -175,7 +175,7 @@ class Telling:
 
     def _watch_only(self) -> None:
         name = self.following.run.name
-        output.say(f"This is {safe(self.following.owner)}'s to answer, who started the run. To answer it yourself:")
+        output.say(f"{safe(self.following.owner)} answers this run's questions. To answer them yourself:")
         output.say(f"  {program_for(self.following.run)} attach {name} --take-over")
 
     def _tell_text(self, event: AnyEvent) -> None:

@@ -15,7 +15,9 @@ from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, json_option, leave
 from pacs_recover.components import registry
 from pacs_recover.errors import UsageError
+from pacs_recover.keeping.reporting import contradictions
 from pacs_recover.model import Backup
+from pacs_recover.site import LitestreamConfig, Site
 from pacs_recover.sources.aside import AsideSource
 from pacs_recover.text import both_times, brief, count, safe, size
 from pacs_recover.verdicts import told
@@ -188,6 +190,7 @@ def site_check(context: Context, as_json: bool) -> None:
     Each with its line; where there is none, what this host lacks for it. Exit status: 0; 2 where there are problems.
     """
     problems, facts = looks.check_site(context.site_option)
+    facts = facts if problems else (*facts, *contradictions(context.site))
     if as_json:
         output.document(
             {
@@ -210,13 +213,12 @@ def site_check(context: Context, as_json: bool) -> None:
 @click.pass_obj
 @guarded
 def site_timers(context: Context, into: Path | None, cron: bool) -> None:
-    """Units for systemd, or a cron file, for status, verify and drill.
+    """Units for systemd, or a cron file, for backups, status, verify and drill.
 
     Printed, or written into DIR, such as /etc/systemd/system. Exit status: 0; 2 where other files are there.
     """
     found = site.find(context.site_option, os.environ)
-    found.load()
-    made = timers.files(found.path, context.state.path, cron=cron)
+    made = timers.files(found.path, context.state.path, cron=cron, replicated=_is_replicated(found.load()))
     if into is None:
         return click.echo("\n".join(f"# {name}\n{text}" for name, text in made.items()), nl=False)
     context.must_write("site timers --install")
@@ -224,6 +226,11 @@ def site_timers(context: Context, into: Path | None, cron: bool) -> None:
     for name in made:
         click.echo(str(into / name))
     return output.say(timers.afterwards(made))
+
+
+def _is_replicated(of: Site) -> bool:
+    """Whether Litestream replicates the queue: the guide backs it up by the hour only where it does not."""
+    return any(isinstance(source, LitestreamConfig) and source.followed for source in of.sources)
 
 
 @site_group.command("show")

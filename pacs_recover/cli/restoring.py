@@ -10,7 +10,7 @@ from typing import Any
 import click
 import msgspec
 
-from pacs_recover import front, looks, sets
+from pacs_recover import arming, front, looks, sets
 from pacs_recover import plan as plans
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, interactive, json_option
@@ -68,7 +68,7 @@ def _saved_now(context: Context, made: Plan) -> bool:
     """Keep the plan, unless nothing may be or can be written: then it is only looked at."""
     try:
         context.must_write("keeping a plan")
-        plans.save(made, context.state, context.authority)
+        arming.save(made, context.state, context.authority)
     except Refused as problem:
         output.say(f"! this plan arms nothing: {problem.message}\n  next: {problem.hint}")
         return False
@@ -171,7 +171,7 @@ def restore(
     _refuse(armed)
     front.refuse_busy(armed.request)
     if not plan_id:
-        plans.save(armed, context.state, context.authority)
+        arming.save(armed, context.state, context.authority)
     if not yes:
         print_plan(armed, err=True)
         arm(armed.request.site["name"])
@@ -190,7 +190,7 @@ def _saved(
     """A saved plan, if it is what was asked for and nothing that it depends on has changed."""
     if at or since:
         raise UsageError("--at and --since belong to the making of a plan", "leave them out beside --plan")
-    saved = plans.load(plan_id, context.state)
+    saved = arming.load(plan_id, context.state)
     if carry_over and not saved.request.carry_over:
         raise UsageError(f"plan {plan_id} carries nothing over", "plan again with --carry-over")
     ids = {choice.backup.id for choice in saved.request.choices}
@@ -198,7 +198,7 @@ def _saved(
     names = {name for word in components for name in (LIVE if word == "full" else (word,))}
     if (names and names != set(saved.request.components)) or not named <= ids:
         raise UsageError(f"plan {plan_id} restores {', '.join(map(safe, sorted(ids)))}", "name the same, or plan again")
-    plans.refuse_stale(saved, plans.inputs_now(saved, context.site, context.state))
+    arming.refuse_stale(saved, arming.inputs_now(saved, context.site, context.state))
     return saved
 
 

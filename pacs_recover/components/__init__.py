@@ -12,7 +12,7 @@ from msgspec import structs
 
 from pacs_recover.errors import BadBackup, Interrupted, RecoverError, UsageError
 from pacs_recover.events import Choice, Question
-from pacs_recover.formats import archive, manifest, openssl_enc
+from pacs_recover.formats import age, archive, manifest, openssl_enc
 from pacs_recover.formats.manifest import Opened, Record
 from pacs_recover.formats.streams import Hashing, Reader, chunks
 from pacs_recover.formats.wrapping import unwrap
@@ -129,7 +129,10 @@ def read_backup(
     hashing = Hashing(raw)
     with naming(backup, look):
         try:
-            plain = unwrap(hashing, backup.format, lambda: openssl_enc.password_from(look.site.key_file))
+            key = look.site.key_file
+            plain = unwrap(
+                hashing, backup.format, lambda: openssl_enc.password_from(key), lambda: age.identity_from(key)
+            )
             content = yield from component.unpack(plain, backup, into, look)
             hashing.drain()
         except BadBackup as error:
@@ -206,10 +209,10 @@ def unpacking(part: Component, job: Job, title: str) -> Step:
     return Step(title, work)
 
 
-def unpack_tree(raw: Reader, into: Path, name: str, must_have: str) -> Unpack:
+def unpack_tree(raw: Reader, into: Path, name: str, must_have: str, limits: archive.Limits) -> Unpack:
     """Unpack an archive of one directory (whatever it is called there) as ``into/name``. BadBackup, OSError."""
     (into / ".unpacked").mkdir(mode=0o700)
-    extracted = yield from archive.extract(raw, into / ".unpacked")
+    extracted = yield from archive.extract(raw, into / ".unpacked", limits)
     inner = list((into / ".unpacked").iterdir())
     top = inner[0] if len(inner) == 1 and inner[0].is_dir() and not inner[0].is_symlink() else into / ".unpacked"
     if leaving := extracted.leaving(top.name) if top.parent != into else ():

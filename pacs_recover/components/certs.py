@@ -25,7 +25,7 @@ class Certs:
 
     def unpack(self, raw: Reader, backup: Backup, into: Path, look: Look) -> Unpack:
         """The directory as ``certs``. BadBackup, OSError."""
-        return (yield from unpack_tree(raw, into, TREE, ""))
+        return (yield from unpack_tree(raw, into, TREE, "", look.site.limits.of_archives()))
 
     def settle(self, content: Path, look: Look) -> None:
         """The copied directory as ``certs``."""

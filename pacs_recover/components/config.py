@@ -35,7 +35,7 @@ class Config:
 
     def unpack(self, raw: Reader, backup: Backup, into: Path, look: Look) -> Unpack:
         """The tree as ``config``. BadBackup, OSError."""
-        return (yield from unpack_tree(raw, into, TREE, look.site.live.config_file))
+        return (yield from unpack_tree(raw, into, TREE, look.site.live.config_file, look.site.limits.of_archives()))
 
     def settle(self, content: Path, look: Look) -> None:
         """The copied tree as ``config``."""

@@ -17,7 +17,7 @@ from typing import Literal
 
 from pacs_recover.errors import BadBackup
 from pacs_recover.formats.streams import Reader
-from pacs_recover.formats.tar import UNUSUAL, Member, Tar
+from pacs_recover.formats.tar import RAISE, UNUSUAL, Member, Tar
 from pacs_recover.formats.tree import Parts, Tree, planted
 from pacs_recover.model import Amount
 from pacs_recover.text import safe
@@ -25,7 +25,7 @@ from pacs_recover.text import size as human
 
 PROGRESS = 4 << 20
 """Bytes between two reports of progress."""
-TOO_LARGE = "It may be a bomb. If the backup is known to be good, raise the limit; otherwise take another."
+TOO_LARGE = f"It may be a bomb. {RAISE}; otherwise take another."
 LONGEST_PART = 255
 """Bytes of one part of a name (NAME_MAX of Linux)."""
 

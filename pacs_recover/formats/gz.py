@@ -88,6 +88,6 @@ def _bounded(pieces: Iterator[bytes], limit: int) -> Iterator[bytes]:
         if total > limit:
             raise BadBackup(
                 f"The gzip layer grows over the {human(limit)} that are allowed here: it may be a decompression bomb",
-                "If the backup is known to be good, raise the limit; otherwise take another.",
+                "Take another backup.",
             )
         yield piece

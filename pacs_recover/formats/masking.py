@@ -140,3 +140,26 @@ def _hunk(group: list[tuple[str, int, int, int, int]], before: list[str], after:
         else:
             yield from (f"-{line}" for line in before[i:i_end])
             yield from (f"+{line}" for line in after[j:j_end])
+
+
+NO_SECRET = re.compile(
+    r"""\s*(?:[\w.-]+\s*:)?\s*["']?"""
+    r"(?:\$\{[^}:\n]+\}|\$[A-Z_]\w*|none|optional|required|true|false|yes|no|on|off|null|~)?"
+    r"""["']?\s*(?:#.*)?""",
+    re.IGNORECASE,
+)
+"""What stands for a secret's value and is none: a variable, a switch, also of a setting below a secret's name."""
+
+
+def secret_lines(text: str) -> list[int]:
+    """The numbers of the lines that hold a secret itself, and not just the name of a variable that does."""
+    shown = masked(text).split("\n")
+    lines = text.removeprefix("\ufeff").split("\n")
+    return [n for n, (line, look) in enumerate(zip(lines, shown, strict=True), 1) if _holds_one(line, look)]
+
+
+def _holds_one(line: str, look: str) -> bool:
+    if MASK not in look:
+        return False
+    found = re.fullmatch("(.*?)".join(map(re.escape, look.split(MASK))), line)
+    return found is None or not all(map(NO_SECRET.fullmatch, found.groups()))

@@ -29,6 +29,8 @@ ROUNDS = 10_000
 """openssl's default for ``-pbkdf2``, with SHA-256 as the digest (apps/enc.c)."""
 LONGEST_PASSWORD = 1023
 """openssl reads at most this many bytes of the line and ignores the rest (APP_PASS_LEN in apps/include/apps.h)."""
+LONGEST_KEY_FILE = 16 << 10
+"""Bytes of a key file that are looked at."""
 WRONG_KEY = (
     "The format cannot tell a wrong key from damage. Check that the key file is the one the backup was made with "
     "(`openssl enc -aes-256-cbc -pbkdf2`); if it is, take another backup."
@@ -41,15 +43,7 @@ def password_from(key_file: Path) -> bytes:
     Raises SourceError where the file is missing, unreadable or gives no password.
     """
     name = safe(key_file)
-    try:
-        head = _head(key_file)
-    except OSError as error:
-        raise SourceError(
-            f"The key file {name} cannot be read: {error.strerror}",
-            "Put the backup key there again, or name its place in the site file; the key must not be kept "
-            "only on the host that is to be recovered.",
-        ) from error
-    password = head.split(b"\n")[0].split(b"\0")[0]
+    password = content_of(key_file)[:LONGEST_PASSWORD].split(b"\n")[0].split(b"\0")[0]
     if not password:
         raise SourceError(
             f"The key file {name} holds no key: its first line is empty",
@@ -58,12 +52,24 @@ def password_from(key_file: Path) -> bytes:
     return password
 
 
+def content_of(key_file: Path) -> bytes:
+    """What a key file says. SourceError where it is missing or unreadable."""
+    try:
+        return _head(key_file)
+    except OSError as error:
+        raise SourceError(
+            f"The key file {safe(key_file)} cannot be read: {error.strerror}",
+            "Put the backup key there again, or name its place in the site file; the key must not be kept "
+            "only on the host that is to be recovered.",
+        ) from error
+
+
 def _head(key_file: Path) -> bytes:
     fd = os.open(key_file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a fifo must not hang
     with open(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise OSError(0, "not a regular file")
-        return file.read(LONGEST_PASSWORD)
+        return file.read(LONGEST_KEY_FILE)
 
 
 class Decrypting(Pieces):

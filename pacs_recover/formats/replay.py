@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import heapq
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from pacs_recover.formats import sqlite
-from pacs_recover.formats.queue_db import DEAD_LETTERS, MOST, QUEUE, UNSENT, WELL_FORMED, must_be_queue, tables_of
-from pacs_recover.text import count, safe
+from pacs_recover.formats.queue_db import DEAD_LETTERS, QUEUE, UNSENT, WELL_FORMED, must_be_queue, tables_of
+from pacs_recover.formats.replay_tally import AGES, LONGEST, OTHERS, Breakdown, Counts, Fate, tallies
+from pacs_recover.text import count
 
-Fate = Literal["resent", "dead_lettered", "lost_since", "carried"]
-AGES = {"under_1_hour": "under 1 hour", "under_1_day": "under 1 day", "older": "older", "unknown": "unknown"}
-"""How old messages are, by when the service took them in; ``unknown`` where that time cannot be read."""
-OTHERS, UNNAMED = "others", "none"
-LONGEST = 60
-"""Characters of a destination or type that are kept: longer ones that begin alike are counted together."""
 TOLD = 5
 """How many destinations or types a sentence names; the data names ``MOST``."""
 BACKUP_ROWS = f"""
@@ -39,10 +32,6 @@ CASE WHEN NOT ({WELL_FORMED}) THEN 'unknown' WHEN created_at >= :hour THEN 'unde
 WHEN created_at >= :day THEN 'under_1_day' ELSE 'older' END
 """
 UNKNOWN_AGE = "'unknown'"
-TALLY = f"""
-SELECT substr({{column}}, 1, {LONGEST + 1}), fate, waits, age, count(*) FROM ({{rows}})
-WHERE fate IS NOT NULL GROUP BY 1, 2, 3, 4 ORDER BY 1
-"""  # noqa: S608
 OUTLINE = f"""
 CREATE TABLE main.{QUEUE} AS SELECT id, CASE WHEN state IN {UNSENT} THEN substr(destination, 1, {LONGEST + 1}) END
 AS destination, '' AS payload, 0 AS priority, CASE WHEN state IN {UNSENT} THEN {UNSENT[0]} ELSE 3 END AS state,
@@ -52,18 +41,6 @@ FROM backup.{QUEUE}
 """  # noqa: S608
 ROOM = 64 << 20
 """Bytes that must stay free beside an outline: it may lie on the filesystem of the live service."""
-
-
-class Counts(Struct, frozen=True, kw_only=True):
-    """Messages of one destination, type or age, by what would become of them."""
-
-    resent: int = 0
-    dead_lettered: int = 0
-    lost_since: int = 0
-    carried: int = 0
-
-
-Breakdown = Mapping[str, Counts]
 
 
 class Replay(Struct, frozen=True, kw_only=True):
@@ -172,8 +149,7 @@ def compare(backup: Path, live: Path | None, now: datetime, ttl_seconds: float, 
         times = {"cutoff": _before(now, ttl_seconds), "hour": _before(now, 3600), "day": _before(now, 86400)}
         fate: Fate = "carried" if carry_over else "lost_since"
         rows = " UNION ALL ".join(_rows(database, live is not None, fate))
-        destinations = _tally(database, rows, "destination", times)
-        types = _tally(database, rows, "message_type", times)
+        destinations, types = tallies(database, rows, times)
     total = destinations.total
     return Replay(
         resent=total["resent"],
@@ -213,56 +189,6 @@ def _facts(database: sqlite3.Connection, schema: str, table: str) -> str:
     has = _columns(database, schema, table)
     told = [f"m.{name} AS {name}" if name in has else f"NULL AS {name}" for name in ("destination", "message_type")]
     return ", ".join((*told, f"{AGE if 'created_at' in has else UNKNOWN_AGE} AS age"))
-
-
-class _Tally:
-    """Counts by name in flat memory: of all names only the largest are ever kept."""
-
-    def __init__(self) -> None:
-        self.total: dict[str, int] = dict.fromkeys(Counts.__struct_fields__, 0)
-        self.ages = {age: dict(self.total) for age in AGES}
-        self.unsent_lost = 0
-        self._others = dict(self.total)
-        self._largest: list[tuple[int, int, str, dict[str, int]]] = []
-
-    def add(self, name: str, rows: Iterable[tuple[Any, str, int, str, int]], serial: int) -> None:
-        """All rows of one name; names come one after the other."""
-        found = dict.fromkeys(self.total, 0)
-        for _, fate, waits, age, number in rows:
-            for counts in (found, self.total, self.ages[age]):
-                counts[fate] += number
-            self.unsent_lost += number if waits and fate == "lost_since" else 0
-        heapq.heappush(self._largest, (sum(found.values()), -serial, name, found))
-        if len(self._largest) > MOST:
-            _add(self._others, heapq.heappop(self._largest)[3])
-
-    @property
-    def named(self) -> dict[str, Counts]:
-        """The largest, largest first; names that look the same once they are harmless are one."""
-        found: dict[str, dict[str, int]] = {}
-        for _, _, name, counts in sorted(self._largest, reverse=True):
-            _add(found.setdefault(name, dict.fromkeys(counts, 0)), counts)
-        if any(self._others.values()):
-            _add(found.setdefault(OTHERS, dict.fromkeys(self._others, 0)), self._others)
-        return {name: Counts(**counts) for name, counts in found.items()}
-
-
-def _add(to: dict[str, int], counts: Mapping[str, int]) -> None:
-    for name, number in counts.items():
-        to[name] += number
-
-
-def _tally(database: sqlite3.Connection, rows: str, column: str, times: Mapping[str, str]) -> _Tally:
-    found = _Tally()
-    asked = database.execute(TALLY.format(column=column, rows=rows), times)
-    for serial, (name, group) in enumerate(groupby(asked, key=lambda row: row[0])):
-        found.add(_name(name), group, serial)
-    return found
-
-
-def _name(value: object) -> str:
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-    return UNNAMED if text is None or text == "" else safe(text, LONGEST)
 
 
 def outline(backup: Path, into: Path) -> str:

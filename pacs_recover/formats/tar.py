@@ -25,6 +25,7 @@ ALL_NOTES = 32 << 20
 """Bytes of them in one archive: what can be read in seconds."""
 MOST_NOTES = 4
 """Headers that may describe one member: a pax global and extended header, GNU's long name and long link."""
+RAISE = "If the backup is known to be good, raise limits.members or limits.megabytes in the site file"
 ANOTHER = "It was cut short or changed after it was made: take another backup."
 UNUSUAL = "A backup of a configuration holds no such thing: it was crafted, or made in an unusual way. Take another."
 
@@ -101,7 +102,7 @@ class Tar:
         if self.position + count > self._limit:
             raise BadBackup(
                 f"The tar archive is larger than the {human(self._limit)} that are allowed here",
-                "It may be a decompression bomb. If the backup is known to be good, raise the limit.",
+                f"It may be a decompression bomb. {RAISE}.",
             )
         taken = exactly(self._raw, count)
         self.position += len(taken)

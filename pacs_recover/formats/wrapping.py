@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pacs_recover.errors import BadBackup
-from pacs_recover.formats import gz, openssl_enc, tar
+from pacs_recover.errors import BadBackup, SourceError
+from pacs_recover.formats import age, gz, openssl_enc, tar
 from pacs_recover.formats.gz import Unzipping
 from pacs_recover.formats.openssl_enc import Decrypting
 from pacs_recover.formats.streams import Peeking, Reader
 
-WRAPS = ("gz", "enc")
+WRAPS = ("gz", "enc", "age")
+SECRET = ("enc", "age")
+"""Wraps that need a key."""
 CONTENTS = ("tar", "db")
-KNOWN = {"tar": "a tar archive", "db": "a SQLite database", "gz": "gzip data", "enc": "data of `openssl enc`"}
+KNOWN = {
+    "tar": "a tar archive",
+    "db": "a SQLite database",
+    "gz": "gzip data",
+    "enc": "data of `openssl enc`",
+    "age": "data of age",
+}
 SQLITE = b"SQLite format 3\0"
 """The first bytes of every database (https://www.sqlite.org/fileformat.html)."""
 ENOUGH = tar.BLOCK
 """Bytes that ``sniff`` needs."""
+
+
+def no_identity() -> str:
+    """None is known. SourceError."""
+    raise SourceError("it is encrypted with age, and no key file is known", age.NO_KEY)
 
 
 def format_of(name: str) -> str:
@@ -33,9 +46,11 @@ def format_of(name: str) -> str:
 
 
 def sniff(first: bytes) -> str:
-    """What the first ``ENOUGH`` bytes show: ``enc``, ``gz``, ``db``, ``tar`` or ``""``."""
+    """What the first ``ENOUGH`` bytes show: ``enc``, ``age``, ``gz``, ``db``, ``tar`` or ``""``."""
     if first.startswith(openssl_enc.MAGIC):
         return "enc"
+    if first.startswith(age.MAGIC):
+        return "age"
     if first.startswith(gz.MAGIC):
         return "gz"
     if first.startswith(SQLITE):
@@ -43,11 +58,13 @@ def sniff(first: bytes) -> str:
     return "tar" if tar.is_header(first[: tar.BLOCK]) else ""
 
 
-def unwrap(raw: Reader, format: str, password: Callable[[], bytes]) -> Peeking:
-    """The tar, database or other content inside a reader; ``password`` is called only where a layer is encrypted.
+def unwrap(
+    raw: Reader, format: str, password: Callable[[], bytes], identity: Callable[[], str] = no_identity
+) -> Peeking:
+    """The tar, database or other content inside a reader; a key is asked for only where a layer needs it.
 
     A format that does not name the content (``""``, ``gz``, ``enc``) has its first bytes looked at as well. At most one
-    gzip and one encryption are unwrapped. Raises BadBackup, here and by later reads, and what ``password`` raises.
+    gzip and one encryption are unwrapped. Raises BadBackup, here and by later reads, and what asking for a key raises.
     """
     content, layers = _layers(format)
     reader = Peeking(raw)
@@ -60,7 +77,13 @@ def unwrap(raw: Reader, format: str, password: Callable[[], bytes]) -> Peeking:
                 "Nothing that makes backups does that: take another.",
             )
         passed.append(layer)
-        reader = Peeking(Decrypting(reader, password()) if layer == "enc" else Unzipping(reader))
+        match layer:
+            case "enc":
+                reader = Peeking(Decrypting(reader, password()))
+            case "age":
+                reader = Peeking(age.Decrypting(reader, identity()))
+            case _:
+                reader = Peeking(Unzipping(reader))
         _must_be(layers[-1] if layers else content, reader, passed)
     return reader
 

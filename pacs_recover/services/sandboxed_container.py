@@ -136,6 +136,7 @@ class SandboxedContainer:
 def remove(runtime: str, called: str) -> None:
     """Kill and remove a drill's container; missing is fine. RecoverError where it stays."""
     with suppress(NoAnswer):
+        call([runtime, "kill", called], MAKE)  # podman's rm would first wait ten seconds for it to end by itself
         call([runtime, "rm", "--force", "--volumes", called], MAKE)
     if Container(called, runtime).state().activity not in ("absent", "unknown"):
         raise RecoverError(f"the container {safe(called)} could not be removed", f"{runtime} rm --force {safe(called)}")

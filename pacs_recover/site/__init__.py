@@ -4,7 +4,9 @@ from pacs_recover.site.checking import Problem
 from pacs_recover.site.finding import Found, files_in, find, load, problems
 from pacs_recover.site.host import environment_facts, key_facts
 from pacs_recover.site.model import (
+    Ages,
     AuditConfig,
+    BackupConfig,
     BucketConfig,
     CommandConfig,
     ContainerConfig,
@@ -16,11 +18,13 @@ from pacs_recover.site.model import (
     LocalConfig,
     NotifyConfig,
     Objective,
+    RetentionConfig,
     S3Config,
     ServiceConfig,
     Site,
     SourceConfig,
     SystemdConfig,
+    UploadConfig,
     from_data,
     from_json,
     to_data,
@@ -30,7 +34,9 @@ from pacs_recover.site.writing import TEMPLATE, init_text, show, write_init
 
 __all__ = [
     "TEMPLATE",
+    "Ages",
     "AuditConfig",
+    "BackupConfig",
     "BucketConfig",
     "CommandConfig",
     "ContainerConfig",
@@ -44,11 +50,13 @@ __all__ = [
     "NotifyConfig",
     "Objective",
     "Problem",
+    "RetentionConfig",
     "S3Config",
     "ServiceConfig",
     "Site",
     "SourceConfig",
     "SystemdConfig",
+    "UploadConfig",
     "environment_facts",
     "files_in",
     "find",

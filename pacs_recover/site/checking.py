@@ -84,8 +84,8 @@ class Reading:
         kept, index = self._kept.get(where[:1]), where[1] if len(where) > 1 else None
         return (where[0], kept[index], *where[2:]) if kept and isinstance(index, int) else where
 
-    def value(self, hint: Any, value: Any, where: Where) -> Any:
-        """A value as its type hint wants it."""
+    def value(self, hint: Any, value: Any, where: Where, default: Any = None) -> Any:
+        """A value as its type hint wants it; a section takes what it leaves out from its default."""
         options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
         wanted = [option for option in options if option is not NoneType]
         if value is None and NoneType in options:
@@ -93,7 +93,8 @@ class Reading:
         if value is None:
             return self.note(where, "is empty", EMPTY)
         if any(isinstance(option, type) and issubclass(option, Struct) for option in wanted):
-            return self.struct(self._kind(wanted, value, where), value, where)
+            kind = self._kind(wanted, value, where)
+            return self.struct(kind, value, where, default if type(default) is kind else None)
         if get_origin(wanted[0]) is tuple:
             return self.items(get_args(wanted[0])[0], value, where)
         if get_origin(wanted[0]) is dict:
@@ -119,11 +120,12 @@ class Reading:
             return self.note(where, "is empty", EMPTY)
         if not isinstance(value, dict):
             return self.note(where, "is no section of `key: value` lines")
-        hints, required = _fields(kind)
+        hints, defaults = _fields(kind)
         tag = kind.__struct_config__.tag_field
         self._unknown(value, [*hints, *([tag] if tag else [])], where)
-        found = {name: self.value(hints[name], value[name], (*where, name)) for name in hints if name in value}
-        good = {name: item for name, item in found.items() if item is not BAD}
+        told = [name for name in hints if name in value]
+        found = {name: self.value(hints[name], value[name], (*where, name), defaults.get(name)) for name in told}
+        good, required = {name: item for name, item in found.items() if item is not BAD}, hints.keys() - defaults
         if base is not None:
             return msgspec.structs.replace(base, **good)
         for name in sorted(required):
@@ -161,16 +163,16 @@ class Reading:
         try:
             if get_origin(hint) is Literal:
                 return _choice(value, get_args(hint))
-            return {Seconds: duration, Path: _path, str: _text, bool: _flag}[hint](value)
+            return {Seconds: duration, Path: _path, str: _text, bool: _flag, int: _number}[hint](value)
         except ValueError as error:
             return self.note(where, str(error))
 
 
 @cache
-def _fields(kind: type[Struct]) -> tuple[dict[str, Any], frozenset[str]]:
-    """The type hints of a struct's keys, and the keys that it needs."""
+def _fields(kind: type[Struct]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The type hints of a struct's keys, and the defaults of those that may be left out."""
     fields, types = msgspec.structs.fields(kind), get_type_hints(kind, include_extras=True)
-    return {field.name: types[field.name] for field in fields}, frozenset(f.name for f in fields if f.required)
+    return {field.name: types[field.name] for field in fields}, {f.name: f.default for f in fields if not f.required}
 
 
 def _choice(value: Any, choices: tuple[str, ...]) -> str:
@@ -198,6 +200,12 @@ def _path(value: Any) -> Path:
     if not path.is_absolute() or ".." in path.parts:
         raise ValueError(f"is no absolute path: {safe(value)}")
     return path
+
+
+def _number(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError("must be a whole number")
+    return value
 
 
 def _meant(word: str, known: Iterable[str]) -> str:

@@ -14,6 +14,9 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
+from pacs_recover.errors import SourceError
+from pacs_recover.formats import age
+from pacs_recover.formats.openssl_enc import LONGEST_KEY_FILE
 from pacs_recover.model import Fact
 from pacs_recover.site.model import CommandConfig, ContainerConfig, GitConfig, Site
 from pacs_recover.text import safe
@@ -25,7 +28,7 @@ SEEN_WITHIN = 366
 
 def environment_facts(site: Site) -> tuple[Fact, ...]:
     """Accounts, programs, the key and the sources, each with the way to mend it; units are asked elsewhere."""
-    return (*_accounts(site), *_programs(site), _key(site.key_file), *_sources(site))
+    return (*_accounts(site), *_programs(site), _key(site.key_file), *_identity(site), *_sources(site))
 
 
 def _accounts(site: Site) -> Iterator[Fact]:
@@ -77,6 +80,15 @@ def _key(path: Path) -> Fact:
     return Fact("key file", safe(path))
 
 
+def _identity(site: Site) -> Iterator[Fact]:
+    """Whether the key file has what the site's encrypted backups are made with."""
+    if site.backup.encrypt:
+        try:
+            age.identity_from(site.key_file)
+        except SourceError as error:
+            yield Fact("key of age", f"{error.message}: {error.hint}", "warn")
+
+
 def key_facts(site: Site, needed: bool) -> tuple[Fact, ...]:
     """Whether the key outlives this host: a copy that only lies here is lost together with what it has to recover.
 
@@ -95,7 +107,7 @@ def _second(key: Path, copy: Path) -> Fact:
     """A copy that can be looked at: the same password, on a filesystem of its own."""
     try:
         apart = key.stat().st_dev != copy.stat().st_dev
-        same = hmac.compare_digest(*(path.read_bytes()[:4096].partition(b"\n")[0] for path in (key, copy)))
+        same = hmac.compare_digest(*map(_keys_in, (key, copy)))
     except OSError as error:
         return Fact("key copy", f"{safe(error.filename)}: {error.strerror}", "warn")
     if not same:
@@ -103,6 +115,13 @@ def _second(key: Path, copy: Path) -> Fact:
     if not apart:
         return Fact("key copy", f"{safe(copy)} is on the key's own filesystem and is lost with it", "warn")
     return Fact("key copy", f"{safe(copy)}, on another filesystem")
+
+
+def _keys_in(path: Path) -> bytes:
+    """All that a key file opens backups with: the password of openssl, the identities of age. OSError."""
+    with path.open("rb") as file:
+        head = file.read(LONGEST_KEY_FILE)
+    return b"\n".join([head.partition(b"\n")[0], *map(bytes.strip, age.IDENTITY.findall(head))])
 
 
 def _stated(said: str) -> Fact:

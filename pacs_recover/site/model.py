@@ -9,9 +9,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from pacs_recover.formats import archive
 from pacs_recover.site.zones import zone
 
 Seconds = Annotated[float, Meta(description="a duration: 30s, 5m, 1h, 7d, or a plain number of seconds")]
+Tier = Literal["hot", "warm"]
 Argv = tuple[str, ...]
 """A command as an argument list; no shell reads it."""
 
@@ -101,12 +103,26 @@ class BucketConfig(Closed, frozen=True):
     """The ARN of a role to assume."""
 
 
+class UploadConfig(Closed, frozen=True):
+    """What a bucket is asked to do with the backups that are put into it; the rest is its own to say."""
+
+    sse: Literal["AES256", "aws:kms"] | None = None
+    """Encrypted by the server; None: as the bucket does by itself."""
+    kms_key: str | None = None
+    """The key's id or ARN; None: the bucket's own."""
+    lock: Literal["GOVERNANCE", "COMPLIANCE"] | None = None
+    """The mode of Object Lock; None: as the bucket does by itself."""
+    lock_for: Seconds = 0.0
+    """How long nobody can remove it."""
+
+
 class S3Config(BucketConfig, frozen=True, kw_only=True, tag_field="kind", tag="s3"):
     """Backups in a bucket, in the guide's ``config/``, ``certs/``, ``queue/``, ``logs/`` below the prefix."""
 
     name: str
     timezone: str | None = None
     """Of the times in its keys; None takes the site's."""
+    upload: UploadConfig = UploadConfig()
 
 
 class GitConfig(Closed, frozen=True, tag_field="kind", tag="git"):
@@ -192,11 +208,73 @@ class NotifyConfig(Closed, frozen=True):
     """An address of http or https that the same object is posted to."""
 
 
+Component = Literal["config", "certs", "queue", "logs"]
+
+
+class BackupConfig(Closed, frozen=True):
+    """Where backups are made to, and which of them are encrypted beyond what the guide does."""
+
+    to: tuple[str, ...] = ()
+    """Names of sources: directories, buckets, Git; empty: the first directory."""
+    encrypt: tuple[Component, ...] = ()
+    """With age; certificates are encrypted with openssl where they are not named here."""
+    recipients: tuple[str, ...] = ()
+    """Public keys of age that can read these too, beside the one in the key file."""
+
+
+class Ages(Closed, frozen=True):
+    """How old a component's backups become in each tier, counted from when they were taken."""
+
+    hot: Seconds | None = None
+    """Until then at hand; None: for ever."""
+    warm: Seconds | None = None
+    """Until then in storage that is cheaper and can be read at once; None: there is no such tier."""
+    archive: Seconds | None = None
+    """Until then in an archive, which has to be thawed; None: there is no such tier."""
+    total: Seconds | None = None
+    """After this they may go; None: never, where ``last`` does not say otherwise."""
+    last: int | None = None
+    """The newest so many stay whatever their age; without a total older ones may go that the Git history has."""
+
+
+DAY, YEAR = 86400.0, 365 * 86400.0
+
+
+class RetentionConfig(Closed, frozen=True):
+    """How long backups are kept: the guide's schedule, and what holds whatever it says."""
+
+    config: Ages = Ages(last=30)
+    certs: Ages = Ages(hot=90 * DAY, warm=YEAR, archive=7 * YEAR, total=7 * YEAR)
+    queue: Ages = Ages(hot=7 * DAY, warm=30 * DAY, archive=90 * DAY, total=90 * DAY)
+    logs: Ages = Ages(hot=14 * DAY, warm=90 * DAY, archive=YEAR, total=YEAR)
+    minimum: int = 3
+    """Verified good backups of each component that stay in each source."""
+    aside: Seconds | None = 30 * DAY
+    """How long what a run set aside stays; None: for ever. That of the newest run always does."""
+    tiers: dict[str, Tier] = {}
+    """By the source's name: a source that keeps a backup only that long, as another one has it longer."""
+    hold: tuple[str, ...] = ()
+    """Ids under legal hold, ``*`` for any characters: never removed."""
+
+
 class AuditConfig(Closed, frozen=True):
     """Where else the audit is vouched for, beside the system's log."""
 
     anchor: BucketConfig | None = None
     """A bucket that takes an anchor with each plan and at the end of each run; best one with Object Lock."""
+
+
+class LimitsConfig(Closed, frozen=True):
+    """How much an archive of a tree may hold before it is taken for a bomb."""
+
+    members: int = archive.DEFAULTS.members
+    """Files and directories."""
+    megabytes: int = archive.DEFAULTS.total >> 20
+    """Of all its files together; a single one may have a quarter of it."""
+
+    def of_archives(self) -> archive.Limits:
+        """As the archive's reader takes them."""
+        return archive.Limits(members=self.members, total=self.megabytes << 20, file=self.megabytes << 18)
 
 
 MINUTE, HOUR = 60.0, 3600.0
@@ -233,6 +311,7 @@ class Site(Closed, frozen=True):
     key_copy: str | None = None
     """Where another copy of the key is and the day when it was last seen there; or a path on another filesystem."""
     audit: AuditConfig = AuditConfig()
+    backup: BackupConfig = BackupConfig()
     timezone: str | None = None
     """Of the times in backup names; None is the host's."""
     sources: tuple[SourceConfig, ...] = (LocalConfig(name="local", path=Path("/backup/pacs_bridge")),)
@@ -243,8 +322,10 @@ class Site(Closed, frozen=True):
     verify_every: Seconds = 2 * 86400.0
     """After this without a verification of the newest backups, ``status`` is red."""
     notify: NotifyConfig = NotifyConfig()
+    retention: RetentionConfig = RetentionConfig()
     staging: tuple[Path, ...] = ()
     """Directories to stage in instead of the automatic choice: the first on the live path's filesystem."""
+    limits: LimitsConfig = LimitsConfig()
 
     def zone(self, source: SourceConfig | None = None) -> tzinfo:
         """The time zone of the times in a source's names: its own, else the site's, else the host's."""

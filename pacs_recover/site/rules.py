@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pacs_recover.formats.age import RECIPIENT
 from pacs_recover.formats.yaml_marks import Where
 from pacs_recover.site.model import (
+    Ages,
     BucketConfig,
     CommandConfig,
     ContainerConfig,
@@ -20,6 +22,7 @@ from pacs_recover.site.model import (
     ServiceConfig,
     Site,
     SystemdConfig,
+    UploadConfig,
 )
 from pacs_recover.site.zones import zone
 from pacs_recover.text import safe
@@ -119,6 +122,7 @@ def _remote_sources(site: Site) -> Broken:
         match source:
             case S3Config():
                 yield from _bucket(source, where)
+                yield from _upload(source.upload, (*where, "upload"))
             case GitConfig():
                 yield from _repository(source.repository, (*where, "repository"))
             case LitestreamConfig():
@@ -133,6 +137,25 @@ def _remote_sources(site: Site) -> Broken:
 def _audit(site: Site) -> Broken:
     if site.audit.anchor is not None:
         yield from _bucket(site.audit.anchor, ("audit", "anchor"))
+
+
+def _backup(site: Site) -> Broken:
+    kinds = {source.name: source for source in site.sources}
+    for index, name in enumerate(site.backup.to):
+        if name not in kinds:
+            yield ("backup", "to", index), f"{safe(name, 60)} is none of the sources", f"one of: {', '.join(kinds)}"
+        elif isinstance(kinds[name], LitestreamConfig):
+            yield ("backup", "to", index), f"{name} is a replica, which Litestream writes", "name another source"
+    for index, text in enumerate(site.backup.recipients):
+        if not RECIPIENT.fullmatch(text):
+            yield ("backup", "recipients", index), "is no public key of age", "age-keygen prints it: age1…"
+
+
+def _upload(upload: UploadConfig, where: Where) -> Broken:
+    if (upload.lock is None) != (upload.lock_for == 0):
+        yield (*where, "lock"), "and lock_for belong together", "write lock: GOVERNANCE and lock_for: 90d, or neither"
+    if upload.kms_key is not None and upload.sse != "aws:kms":
+        yield (*where, "kms_key"), "is used with sse: aws:kms alone", "write that too"
 
 
 def _bucket(bucket: BucketConfig, where: Where) -> Broken:
@@ -259,6 +282,37 @@ def _notify(site: Site) -> Broken:
         yield ("notify", "webhook"), "is no http address, or has a user in it", "write https://HOST/PATH"
 
 
+def _retention(site: Site) -> Broken:
+    for name in LIVE:
+        ages: Ages = getattr(site.retention, name)
+        where: Where = ("retention", name)
+        told = [(key, age) for key in ("hot", "warm", "archive", "total") if (age := getattr(ages, key)) is not None]
+        for (before, younger), (key, older) in pairwise(told):
+            if younger > older:
+                yield (*where, key), f"is shorter than {before}", "each tier ends later than the one before it"
+        if told and told[-1][0] in ("warm", "archive"):
+            yield (*where, "total"), "is missing, though a tier ends", "say when backups may go: the last tier's end"
+        for key, age in told:
+            if age == 0:
+                yield (*where, key), "must be more than 0", ""
+        if ages.last is not None and ages.last < site.retention.minimum:
+            yield (*where, "last"), "is less than retention.minimum", "the minimum stays in any case"
+    yield from _tiers(site)
+    for key in ("aside", "minimum"):
+        if (value := getattr(site.retention, key)) is not None and value <= 0:
+            yield ("retention", key), "must be more than 0", ""
+
+
+def _tiers(site: Site) -> Broken:
+    """Sources that keep backups for less than the total, where another has to keep them for all of it."""
+    keepers = [one.name for one in site.sources if isinstance(one, LocalConfig | S3Config)]
+    for name in site.retention.tiers:
+        if name not in keepers:
+            yield ("retention", "tiers", name), "is no local or S3 source", f"one of: {', '.join(keepers) or 'none'}"
+    if keepers and all(name in site.retention.tiers for name in keepers):
+        yield ("retention", "tiers"), "leave no source that keeps backups for their total", "leave one of them out"
+
+
 def _drill_directories(site: Site) -> Broken:
     for key in ("readable", "writable"):
         for index, path in enumerate(getattr(site.drill, key)):
@@ -266,12 +320,15 @@ def _drill_directories(site: Site) -> Broken:
                 yield ("drill", key, index), "holds a live part", "name the program's own directory"
 
 
-def _durations(site: Site) -> Broken:
+def _numbers(site: Site) -> Broken:
     if site.drill.every <= 0:
         yield ("drill", "every"), "must be more than 0", ""
     for key in ("start_timeout", "stop_timeout", "question_timeout", "verify_every"):
         if getattr(site, key) <= 0:
             yield (key,), "must be more than 0", ""
+    for key in ("members", "megabytes"):
+        if getattr(site.limits, key) <= 0:
+            yield ("limits", key), "must be more than 0", ""
     if site.health and site.health.timeout <= 0:
         yield ("health", "timeout"), "must be more than 0", ""
     for name, objective in site.objectives.items():
@@ -281,6 +338,6 @@ def _durations(site: Site) -> Broken:
 
 
 RULES: tuple[Callable[[Site], Broken], ...] = (
-    _names, _live, _apart, _holds_no_live_part, _sources, _remote_sources, _audit,
-    _zones, _services, _validator, _health, _drill, _notify, _durations,
+    _names, _live, _apart, _holds_no_live_part, _sources, _remote_sources, _audit, _backup,
+    _zones, _services, _validator, _health, _drill, _notify, _retention, _numbers,
 )  # fmt: skip

@@ -26,6 +26,12 @@ DURATIONS = (
     "rpo",
     "every",
     "verify_every",
+    "lock_for",
+    "hot",
+    "warm",
+    "archive",
+    "total",
+    "aside",
 )
 TEMPLATE = """\
 # One PACS Bridge installation, as pacs-recover restores it. Every value below is the default:
@@ -80,6 +86,12 @@ key_copy: null                        # for instance "sealed envelope in the pha
 audit:
   anchor: null                        # for instance {bucket: hospital-audit, prefix: pacs/, region: eu-central-1}
 
+# Where backups are made to (pacs-recover backup), and which are encrypted with age beside the guide's certificates.
+backup:
+  to: []                              # names of sources; none: the first directory
+  encrypt: []                         # for instance [config, queue, logs]
+  recipients: []                      # public keys (age1…) that can read these beside the key file's own
+
 # The time zone of the times in backup names, such as Europe/Berlin; null is this host's. A source may have its own.
 timezone: null
 
@@ -126,8 +138,23 @@ notify:
   command: []                         # for instance [/usr/local/bin/page-oncall]: it gets the JSON on its stdin
   webhook: null                       # for instance "https://chat.example/hooks/pacs"
 
+# How long backups are kept: hot until that age, then warm, then in an archive; after the total they may go (prune).
+# null: for ever. The newest `last` stay in any case; of configurations older ones may go that the Git history has.
+retention:
+  config: {hot: null, warm: null, archive: null, total: null, last: 30}
+  certs: {hot: 90d, warm: 365d, archive: 2555d, total: 2555d, last: null}
+  queue: {hot: 7d, warm: 30d, archive: 90d, total: 90d, last: null}
+  logs: {hot: 14d, warm: 90d, archive: 365d, total: 365d, last: null}
+  minimum: 3                          # verified good backups of each component that stay in each source
+  aside: 30d                          # what a restore set aside; that of the newest run always stays
+  tiers: {}                           # for instance {local: hot}: only that long here, as another source has it longer
+  hold: []                            # ids under legal hold, for instance ["queue/202611*"]
+
 # Directories to stage in instead of the automatic choice; the first on the live path's own filesystem is used.
 staging: []
+
+# What an archive of configuration or certificates may hold before it is refused as a bomb.
+limits: {members: 10000, megabytes: 1024}
 """
 
 

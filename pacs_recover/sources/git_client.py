@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import subprocess
@@ -22,6 +23,8 @@ CONNECT = 7
 """Seconds to reach a remote host: less than the catalog waits for a source, so that the cause is still told."""
 PIPE = 1 << 16
 """Bytes that are read at once: what a pipe holds."""
+PROGRESS = re.compile(r"(?:remote: )*(?:.* [0-9]+% \(.*|.*%|.*done\.|(?:Total|Enumerating objects|To) .*)")
+"""Lines that tell of no cause."""
 TAIL = 8192
 """Bytes of complaints that are kept."""
 KEPT = ("GIT_SSL_CAINFO", "GIT_SSL_CAPATH")
@@ -222,7 +225,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 def complaint(said: bytes) -> str:
     """The lines that tell a cause; progress and empty ones are left out."""
     lines = (line.strip() for line in said.decode(errors="replace").replace("\r", "\n").splitlines())
-    return safe("; ".join(line for line in lines if line and not line.endswith(("done.", "%"))), 1000)
+    return safe("; ".join(line for line in lines if line and not PROGRESS.fullmatch(line)), 1000)
 
 
 def not_installed(error: OSError) -> SourceError:

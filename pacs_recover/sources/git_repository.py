@@ -45,7 +45,7 @@ class Repository(Struct, frozen=True):
 @contextmanager
 def history(place: Place, branch: str | None) -> Iterator[Repository]:
     """A repository with the commits and trees of a branch. SourceError."""
-    with _private(None) as home:
+    with private(None) as home:
         if place.path:
             repository, layout = _local(place, place.path, home)
             yield _with_tip(repository, _tip(place, layout, branch))
@@ -56,7 +56,7 @@ def history(place: Place, branch: str | None) -> Iterator[Repository]:
 @contextmanager
 def commit(place: Place, branch: str | None, key: str, scratch: Path) -> Iterator[Repository]:
     """A repository with one commit and all that it holds; one of another host is fetched into scratch. SourceError."""
-    with _private(None if place.path else scratch) as home:
+    with private(None if place.path else scratch) as home:
         if place.path:
             yield _local(place, place.path, home)[0]
         else:
@@ -64,7 +64,7 @@ def commit(place: Place, branch: str | None, key: str, scratch: Path) -> Iterato
 
 
 @contextmanager
-def _private(parent: Path | None) -> Iterator[Path]:
+def private(parent: Path | None) -> Iterator[Path]:
     """A directory that only we can enter, and that is gone afterwards. SourceError."""
     try:
         home = tempfile.mkdtemp(prefix="pacs-recover-git-", dir=parent)
@@ -92,7 +92,7 @@ def _local(place: Place, path: Path, home: Path) -> tuple[Repository, _Layout]:
     if answer.code or len(lines) != 3 or lines[2] not in ALGORITHMS:
         raise explained(place, answer.complaint)
     layout, own = _Layout(git, lines[0], lines[1]), home / "git"
-    _plant(own, lines[2])
+    plant(own, lines[2])
     with suppress(FileNotFoundError):
         shutil.copyfile(Path(layout.common) / "shallow", own / "shallow")
     variables = git_client.environment(GIT_DIR=str(own), GIT_OBJECT_DIRECTORY=layout.objects)
@@ -140,7 +140,7 @@ def _no_tip(place: Place, layout: _Layout, branch: str | None, said: str) -> Sou
     return SourceError(f"{place.shown}: {what}", f"set `branch` in the site file to one that it has: {known}")
 
 
-def _plant(own: Path, algorithm: str) -> None:
+def plant(own: Path, algorithm: str) -> None:
     """An empty repository of ours, without templates. SourceError."""
     version = f"1\n[extensions]\n\tobjectformat = {algorithm}" if algorithm != "sha1" else "0"
     try:
@@ -177,7 +177,7 @@ def _one_commit(place: Place, home: Path, branch: str | None, key: str) -> Repos
 
 def _planted(place: Place, home: Path, algorithm: str) -> Repository:
     own = home / algorithm
-    _plant(own, algorithm)
+    plant(own, algorithm)
     return Repository(place, git_client.environment(GIT_DIR=str(own)), algorithm)
 
 

@@ -80,7 +80,7 @@ def _component(name: str, format: str, named: str, home: str) -> str:
     content = format.split(".")[0]
     if name.startswith(".") or name.endswith(BESIDE):
         return ""
-    if named in CONTENTS and (content in CONTENTS[named] or content in ("gz", "enc")):
+    if named in CONTENTS and (content in CONTENTS[named] or content in ("gz", "enc", "age")):
         return named
     if home in CONTENTS and content in CONTENTS[home] and not named:
         return home

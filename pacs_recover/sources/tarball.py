@@ -6,7 +6,7 @@ import io
 import os
 import stat
 import tarfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tarfile import TarInfo
@@ -26,14 +26,24 @@ LEFT_OUT = "-shm"
 """The end of the one name of a SQLite set that must not be copied: an index of the -wal in shared memory."""
 
 
+Keep = Callable[[str, int], bool]
+"""Whether a thing is to be in the archive, by its name below the directory and a descriptor (-1 for a link)."""
+
+
+def everything(name: str, fd: int) -> bool:  # noqa: ARG001 - as every Keep
+    """All of it."""
+    return True
+
+
 class Tarball(io.RawIOBase):
-    """What is in a directory (its own name left out), sorted by name: the same bytes as long as nothing changes there.
+    """What is in a directory, sorted by name: the same bytes as long as nothing changes there.
 
     Sockets, fifos and devices are left out, and the setuid bits of files, which no restore takes.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._pieces = _pieces(directory)
+    def __init__(self, directory: Path, top: str = "", keep: Keep = everything) -> None:
+        """With ``top`` as the name of the directory itself, else without it; of what is in it what is to be kept."""
+        self._pieces = _pieces(directory, top, keep)
         self._reader = Peeking(Pieces(self._pieces))
 
     def begin(self) -> None:
@@ -58,14 +68,15 @@ class Tarball(io.RawIOBase):
 
 def size(directory: Path) -> int:
     """Bytes that the archive of a directory will have; 0 where nothing is in it. OSError, RecoverError."""
-    total = sum(len(_header(info)) + info.size + _padding(info) for info, _ in _members(directory))
+    every = _members(directory, "", everything)
+    total = sum(len(_header(info)) + info.size + _padding(info) for info, _ in every)
     return total + len(END) if total else 0
 
 
-def _pieces(directory: Path) -> Generator[bytes, None, None]:
+def _pieces(directory: Path, top: str, keep: Keep) -> Generator[bytes, None, None]:
     """The archive in pieces. SourceError."""
     try:
-        for info, fd in _members(directory):
+        for info, fd in _members(directory, top, keep):
             yield _header(info)
             if info.isreg():
                 yield from _content(info, fd)
@@ -101,27 +112,33 @@ def _changed(name: str) -> SourceError:
     return SourceError(f"{safe(name)} changed while it was read", "see who writes there, then try again")
 
 
-def _members(directory: Path) -> Iterator[tuple[TarInfo, int]]:
-    """Everything in a directory with a descriptor that is good until the next; -1 for links. OSError, RecoverError."""
+def _members(directory: Path, top: str, keep: Keep) -> Iterator[tuple[TarInfo, int]]:
+    """What is in a directory with a descriptor that is good until the next; -1 for links. OSError, RecoverError."""
     with places.directory(directory) as fd:
+        if top:
+            yield _described(top, os.fstat(fd)), fd
         for name in sorted(os.listdir(fd)):
             if not name.endswith(LEFT_OUT):
-                yield from _walk(fd, name, name)
+                for info, inner in _walk(fd, name, name, keep):
+                    info.name = f"{top}/{info.name}" if top else info.name
+                    yield info, inner
 
 
-def _walk(parent: int, name: str, label: str, depth: int = 1) -> Iterator[tuple[TarInfo, int]]:
+def _walk(parent: int, name: str, label: str, keep: Keep, depth: int = 1) -> Iterator[tuple[TarInfo, int]]:
     found = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    if stat.S_ISLNK(found.st_mode):
+    if stat.S_ISLNK(found.st_mode) and keep(label, -1):
         yield _described(label, found, os.readlink(name, dir_fd=parent)), -1
     if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
         return
     with _held(parent, name, label, found) as fd:
+        if not keep(label, fd):
+            return
         yield _described(label, os.fstat(fd)), fd
         inner = sorted(os.listdir(fd)) if stat.S_ISDIR(found.st_mode) else []
         if inner and depth == DEEPEST:
             raise SourceError(f"{safe(label)} lies {depth} directories deep", "copy what is needed by hand")
         for below in inner:
-            yield from _walk(fd, below, f"{label}/{below}", depth + 1)
+            yield from _walk(fd, below, f"{label}/{below}", keep, depth + 1)
 
 
 @contextmanager

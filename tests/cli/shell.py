@@ -21,8 +21,8 @@ from typing import Any
 
 import yaml
 
+from pacs_recover import arming, selection
 from pacs_recover import plan as plans
-from pacs_recover import selection
 from pacs_recover.cli.context import Context
 from pacs_recover.state import JOURNAL
 from pacs_recover.target.lock import read_mark
@@ -118,7 +118,7 @@ class Shell:
         made = plans.make(
             context.site, selection.select(context.catalog(), words, (backup,) if backup else ()), context.state
         )
-        plans.save(made, context.state, context.authority)
+        arming.save(made, context.state, context.authority)
         return made.plan_id
 
     def restored(self, *words: str) -> str:

@@ -147,3 +147,12 @@ def test_an_ambiguous_prefix_names_those_that_fit(shell: Shell) -> None:
     error = shell("preview", "queue/", "--json", code=2).error
     assert "backups begin with queue/" in error["message"]
     assert "@local" in error["message"]
+
+
+def test_an_archive_over_the_limits_is_refused_and_the_key_that_its_hint_names_lets_it_in(small: SmallSite) -> None:
+    good = small.demo.good["config"]
+    few = with_site(small, limits={"members": 2})("preview", good, code=6)
+    said = " ".join(few.out.split())
+    assert "more than the 2 members" in said
+    assert "limits.members" in said
+    with_site(small, limits={"members": 1000, "megabytes": 1})("preview", good, code=0)

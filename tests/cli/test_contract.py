@@ -229,16 +229,17 @@ def test_progress_and_questions_go_to_stderr_and_data_to_stdout(shell: Shell) ->
     assert "began" not in done.err
 
 
-def test_a_reader_that_goes_away_is_no_fault(shell: Shell) -> None:
-    words = subprocess.list2cmdline(shell.argv(("catalog", "--json")))
+@pytest.mark.parametrize("words", [("catalog", "--json"), ("audit", "verify"), ("status",)])
+def test_a_reader_that_goes_away_is_no_fault_and_no_success(shell: Shell, words: tuple[str, ...]) -> None:
+    command = subprocess.list2cmdline(shell.argv(words))
     done = subprocess.run(
-        ["bash", "-c", f"{words} | true; echo ${{PIPESTATUS[0]}}"],
+        ["bash", "-c", f"{command} | true; echo ${{PIPESTATUS[0]}}"],
         capture_output=True,
         text=True,
         check=True,
         env=environment(),
     )
-    assert (done.stdout, done.stderr) == ("0\n", "")
+    assert (done.stdout, done.stderr) == ("141\n", "")
 
 
 def test_a_followed_run_whose_reader_goes_away_goes_on_and_is_7(shell: Shell, small: SmallSite) -> None:

@@ -100,10 +100,18 @@ def test_documents_that_look(shell: Shell, small: SmallSite) -> None:
     check(shell("site", "check", "--json").json, "Check")
     check(shell("preview", "nonsense", "--json").json, "Error")
     check(shell("verify", small.demo.good["queue"], small.demo.corrupt, "--json", code=6).json, "Verification")
+    check(shell("prune", "--json").json, "Prune")
+    check(shell("retention", "--json").json, "Retention")
     check(shell("audit", "show", "--json").json, "Audit")
     check(shell("audit", "verify", "--json").json, "AuditVerified")
     (small.root / "state/audit/000000000000.jsonl").write_text("no record\n")
     check(shell("audit", "verify", "--json", code=6).json, "AuditVerified")
+
+
+def test_backups_that_are_made_and_that_fail(small: SmallSite, tmp_path: Path) -> None:
+    shell = with_site(small, sources=[{"kind": "local", "name": "own", "path": str(tmp_path)}])
+    small.queue.unlink()
+    check(shell("backup", "config", "queue", "--json", code=3).json, "Made")
 
 
 def test_who_holds_the_site(shell: Shell, small: SmallSite) -> None:
@@ -144,6 +152,11 @@ def test_documents_of_a_site_with_a_replica(small: SmallSite, tmp_path: Path) ->
     shell = with_site(small, sources=sources)
     found = shell("points", "--json", code=0).json
     check(found, "Points")
+    check(shell("litestream", "lag", "--json", code=1).json, "Lags")
+    check(shell("retention", "--json").json, "Retention")
+    (tmp_path / "litestream.yml").write_text("dbs: []\n")
+    checked = shell("litestream", "config", "--check", str(tmp_path / "litestream.yml"), "--json", code=1).json
+    check(checked, "LitestreamCheck")
     assert found["points"]
     assert found["lost"]
     check(shell("catalog", "--json").json, "Catalog")

@@ -115,7 +115,7 @@ def test_another_operator_watches_and_answers_only_after_taking_over(
         path = small.root / "state/runs" / run
         assert "at a terminal" in berta("attach", run, "--take-over", code=5).err
         with berta.terminal("attach", run) as watching:
-            watching.expect("anna's to answer")
+            watching.expect("anna answers this run")
             watching.expect("--take-over")
             answer_as(small, run, "berta")
             time.sleep(0.5)
@@ -129,7 +129,7 @@ def test_another_operator_watches_and_answers_only_after_taking_over(
             taking.expect(f"({name})")
             taking.type(f"{name}\n")
             taking.expect("Type yes or no")
-            anna.expect("berta's to answer")
+            anna.expect("berta answers this run")
             taking.type("yes\n")
             assert taking.ends() == 0
         assert anna.ends() == 0

@@ -11,7 +11,7 @@ import pytest
 from tests.cli.shell import COMMAND, environment
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/guide.md", "docs/runs.md", "docs/site.md", "docs/verify.md")
+PAGES = ("README.md", "docs/backup.md", "docs/guide.md", "docs/runs.md", "docs/site.md", "docs/verify.md")
 SECOND = {"init", "check", "show", "timers"}
 
 

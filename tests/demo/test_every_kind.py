@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from pacs_recover import arming
 from pacs_recover import plan as plans
 from pacs_recover.authority import Authority
 from pacs_recover.demo.queue import timestamp
@@ -100,6 +101,6 @@ def test_a_point_is_planned_where_there_is_no_state_directory_yet_and_leaves_its
     made = plans.make(load(every.site_file), [point], state)
     assert [choice.backup.id for choice in made.request.choices] == [point.id]
     assert [path.name for path in state.path.iterdir()] == ["audit"]
-    plans.save(made, state, Authority())
-    plans.refuse_stale(made, plans.inputs_now(made, load(every.site_file), state))
+    arming.save(made, state, Authority())
+    arming.refuse_stale(made, arming.inputs_now(made, load(every.site_file), state))
     assert sorted(path.name for path in state.path.iterdir()) == ["audit", "plans", "runs"]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,10 @@ import yaml
 from pacs_recover.drill import sandboxes
 from pacs_recover.services.sandboxed_container import LABEL
 from pacs_recover.site import Site
+from tests.cli.shell import Shell
 from tests.drill.conftest import PEER, Counted, Drilled, addresses, python_homes
+from tests.drill.test_process import soaking
+from tests.drill.test_sources import kept_elsewhere
 from tests.real_systemd import RealSystemd, needs_systemd, real_systemd  # noqa: F401 - a fixture
 from tests.services.test_container import Podman, needs_podman
 
@@ -54,19 +58,21 @@ def test_a_drill_runs_what_the_unit_s_execstart_says(drilled: Drilled, real_syst
     real_systemd.remove_unit("drilled.service")
 
 
-@pytest.mark.needs("root", reason="a look into the container's network")
-@needs_podman
-@pytest.mark.parametrize(
+needs_container = pytest.mark.needs("root", reason="a look into the container's network")
+RUNTIMES = pytest.mark.parametrize(
     "runtime", ["podman", pytest.param("docker", marks=pytest.mark.needs("docker", reason="its command line"))]
 )
-def test_a_drill_in_a_container_made_as_the_live_one_is(
-    drilled: Drilled, podman: Podman, runtime: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+
+
+@contextmanager
+def contained(
+    drilled: Drilled, podman: Podman, runtime: str, monkeypatch: pytest.MonkeyPatch, *words: str
+) -> Iterator[None]:
+    """The site's service is a container of this runtime meanwhile."""
     small = drilled.small
     monkeypatch.setenv("PATH", f"{by_name(podman)}:{os.environ['PATH']}")
     monkeypatch.setenv("DOCKER_HOST", f"unix://{podman.socket}")
-    peers = [Counted(address) for address in addresses()]
-    drilled.configure("--dial", ",".join(peer.address for peer in peers))
+    drilled.configure(*words)
     state, etc = small.queue.parent, small.config
     variables = [f"--env={name}={value}" for name, value in small.demo.environment.items()]
     live = podman.make(command(drilled), f"--volume={etc}:{etc}", f"--volume={state}:{state}", *variables)
@@ -74,19 +80,77 @@ def test_a_drill_in_a_container_made_as_the_live_one_is(
     text = yaml.safe_load(drilled.site_file.read_text())
     text["drill"]["readable"] = [*python_homes(), *(path for path in ("/usr", "/lib", "/lib64") if Path(path).exists())]
     drilled.site_file.write_text(yaml.safe_dump(text))
-    before = small.fingerprint()
     with serving(podman, runtime):
-        code, report = drilled()
-    assert code == 0, report.failure
-    assert report.drill is not None
-    assert report.drill.sandbox == "container"
-    assert report.drill.production_equal
-    start = next(step for step in report.steps if step.title.startswith("Start"))
-    assert "loopback alone" in start.evidence
-    assert podman.run("ps", "--all", "--quiet", f"--filter=label={LABEL}") == ""
-    assert small.fingerprint() == before
-    assert [peer.calls for peer in peers] == [0] * len(peers), "no peer was called from the container"
+        yield
     podman.run("rm", "--force", live)
+
+
+def left(podman: Podman) -> list[str]:
+    """Containers of drills that are still there."""
+    return podman.run("ps", "--all", "--quiet", f"--filter=label={LABEL}").split()
+
+
+@needs_container
+@needs_podman
+@RUNTIMES
+def test_a_drill_and_a_verification_in_a_container_made_as_the_live_one_is(
+    drilled: Drilled, podman: Podman, runtime: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    peers, small = [Counted(address) for address in addresses()], drilled.small
+    dialled = ("--dial", ",".join(peer.address for peer in peers))
+    with kept_elsewhere(drilled, tmp_path) as backups, contained(drilled, podman, runtime, monkeypatch, *dialled):
+        before = small.fingerprint()
+        code, report = drilled.run(drilled.arm(backups=backups))
+        assert code == 0, report.failure
+        assert {backup.source for backup in report.backups} == {"s3", "replica"}
+        assert report.drill is not None
+        assert report.drill.sandbox == "container"
+        assert report.drill.production_equal
+        start = next(step for step in report.steps if step.title.startswith("Start"))
+        assert "loopback alone" in start.evidence
+        options = ("--site", str(drilled.site_file), "--state", str(small.root / "state"))
+        (result,) = Shell(small, options)("verify", "--start", "--json", backups[1], code=0).json["results"]
+        assert result["checks"][-1]["name"] == "Service starts with restored data"
+        assert result["checks"][-1]["state"] == "ok"
+        assert left(podman) == []
+        assert small.fingerprint() == before
+        assert [peer.calls for peer in peers] == [0] * len(peers), "no peer was called from the container"
+
+
+@needs_container
+@needs_podman
+def test_what_a_killed_drill_left_of_its_container_is_removed_by_the_next(
+    drilled: Drilled, podman: Podman, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contained(drilled, podman, "podman", monkeypatch):
+        text = yaml.safe_load(drilled.site_file.read_text())
+        drilled.site_file.write_text(yaml.safe_dump(text | {"soak": "60s"}))
+        run = drilled.arm()
+        with subprocess.Popen([sys.executable, "-m", "pacs_recover.worker", "restore", str(run)]) as process:
+            soaking(run)
+            process.kill()
+        assert len(left(podman)) == 1, "the engine keeps it running"
+        assert list(drilled.sandbox.rglob("queue.db"))
+        drilled.site_file.write_text(yaml.safe_dump(text))
+        code, report = drilled("config", "certs")
+        assert code == 0, report.failure
+        assert left(podman) == []
+        assert list(drilled.sandbox.iterdir()) == []
+
+
+@pytest.mark.needs("bwrap", "setpriv", "unshare", reason="a user namespace: somebody who is not root, and a sandbox")
+def test_who_is_not_root_drills_too(drilled: Drilled) -> None:
+    words = ["--site", str(drilled.site_file), "--state", str(drilled.small.root / "operators-state")]
+    operator = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+    done = subprocess.run(
+        [*operator, sys.executable, "-m", "pacs_recover", *words, "drill", "--yes", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    report = json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == 0, (report["failure"], done.stderr)
+    assert report["drill"]["sandbox"] == "process"
 
 
 def by_name(podman: Podman) -> Path:

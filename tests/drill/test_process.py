@@ -151,7 +151,7 @@ def test_b16_a_killed_drill_leaves_no_copy_of_a_message_once_the_next_one_begins
     drilled.configure()
     run = drilled.arm()
     with subprocess.Popen([sys.executable, "-m", "pacs_recover.worker", "restore", str(run)]) as process:
-        service = soaking(run)
+        service = int(soaking(run).split("sandbox, pid ")[1].split(";")[0])
         assert sweep(drilled.sandbox) == [], "a living drill is left alone"
         os.kill(process.pid, signal.SIGKILL)
     assert list(drilled.sandbox.rglob("queue.db")), "the copy is there"
@@ -172,16 +172,15 @@ def test_b16_a_killed_drill_leaves_no_copy_of_a_message_once_the_next_one_begins
     assert "removed by a later drill" in report.reason
 
 
-def soaking(run: Path) -> int:
-    """Wait until the service of a drill is soaked: its process id."""
+def soaking(run: Path) -> str:
+    """Wait until the service of a drill is soaked: what was said of it."""
     end = time.monotonic() + 60
     while True:
         events = read(run / JOURNAL)[0] if (run / JOURNAL).exists() else []
         if any(isinstance(event, Began) and event.title == "PACS Bridge stays up" for event in events):
-            said = next(
+            return next(
                 e.evidence for e in events if isinstance(e, Passed) and e.title == "PACS Bridge runs and answers"
             )
-            return int(said.split("sandbox, pid ")[1].split(";")[0])
         assert time.monotonic() < end
         time.sleep(0.05)
 

@@ -247,9 +247,10 @@ class Lab:
         return [*files, f"running: {wanted.running} -> {now.running}"]
 
     def last_words(self, run: Path) -> str:
-        """The end of a worker's log, for the message of a failing test."""
+        """What failed in a run, and the end of its worker's log, for the message of a failing test."""
         log = run / "worker.log"
-        return log.read_text()[-2000:] if log.exists() else ""
+        failed = [f"{event.title}: {event.evidence}" for event in self.told(run) if isinstance(event, Failed)]
+        return "\n".join([*failed, log.read_text()[-2000:] if log.exists() else ""])
 
 
 def described(path: Path) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pacs_recover import plan as plans
+from pacs_recover import arming
 from pacs_recover.authority import Authority
 from pacs_recover.journal import is_written
 from pacs_recover.runs import last_end
@@ -53,7 +53,7 @@ def one(lab: Lab, fault: CompanyFault, injection: Injection, scratch: Path) -> s
     site = lab.site
     backups = site.demo.directory / "backups"
     words = {"site": site.demo.site_file, "state": site.root / "state", "run": armed.name, "live": site.live}
-    plans.save(lab.plan, site.state, Authority())
+    arming.save(lab.plan, site.state, Authority())
     assert injection.script is not None
     text = fault.script.format(
         recover=RECOVER, said=said, backups=backups, queue=site.queue, plan=lab.plan.plan_id, **words
@@ -123,7 +123,7 @@ def test_the_terminal_is_hung_up_at_a_call_of_the_worker(lab: Lab, plan: str, tm
     for at in few(lab.points(injection), 1)[:: 2 if ALL else 20]:
         lab.site.reset()
         fresh = lab.site.plan(*(lab.site.demo.good[name] for name in PLANS[plan]))
-        plans.save(fresh, lab.site.state, Authority())
+        arming.save(fresh, lab.site.state, Authority())
         environment = lab.workers.environment("pacs_recover.worker", injection.placed(at))
         said = tmp_path / f"holder-{at}"
         script.write_text(f"while [ ! -s {said} ]; do sleep 0.01; done; kill -9 $(cat {said})\n")
@@ -146,7 +146,7 @@ def test_the_front_end_is_killed_at_any_of_its_own_calls(lab: Lab) -> None:
     for at in range(1, 200, 1 if ALL else 20):
         lab.site.reset()
         fresh = lab.site.plan(*(lab.site.demo.good[name] for name in PLANS["full"]))
-        plans.save(fresh, lab.site.state, Authority())
+        arming.save(fresh, lab.site.state, Authority())
         environment = lab.workers.environment("pacs_recover", injection.placed(at))
         done = subprocess.run(
             command(lab, fresh.plan_id), env=environment, capture_output=True, check=False, timeout=120
@@ -158,7 +158,7 @@ def test_the_front_end_is_killed_at_any_of_its_own_calls(lab: Lab) -> None:
         lab.tally[lab.standing("restored" if run else "interrupted")] += 1
         if run is None:  # it never came to a worker: nothing stands in the way of another try
             again = lab.site.plan(*(lab.site.demo.good[name] for name in PLANS["full"]))
-            plans.save(again, lab.site.state, Authority())
+            arming.save(again, lab.site.state, Authority())
             assert (
                 subprocess.run(command(lab, again.plan_id), capture_output=True, check=False, timeout=120).returncode
                 == 0

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from pacs_recover.formats.replay import AGES, Counts, Replay
+from pacs_recover.formats.replay import Replay
+from pacs_recover.formats.replay_tally import AGES, Counts
 from tests.formats.queue_files import SYNTHETIC, queue
 
 FATES = ("resent", "dead_lettered", "lost_since", "carried")

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pacs_recover.formats.masking import CHANGED, MASK, diff, is_secret, masked
+from pacs_recover.formats.masking import CHANGED, MASK, diff, is_secret, masked, secret_lines
 from pacs_recover.text import safe
 
 SECRET = "hunter2-Tr0ub4dor"
@@ -176,3 +176,24 @@ def test_long_and_hostile_texts_end_in_time() -> None:
         text = word * (600_000 // len(word))
         masked(text)
     assert time.process_time() - began < 30
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("a: 1\npassword: hunter2\n", [2]),
+        ("password: ${DB_PASSWORD}\n", []),
+        ('password: "${DB_PASSWORD}"  # of the unit\n', []),
+        ("password: ${DB_PASSWORD:-hunter2}\n", [1]),
+        ("url: https://me:hunter2@example/\n", [1]),
+        ("client_auth: optional\nauth:\n  enabled: true\n", []),
+        ("token: |\n  abc\n  def\nb: 2\n", [1, 2, 3]),
+        ('{"secret": "x", "b": 1}\n', [1]),
+        ("-----BEGIN PRIVATE KEY-----\nAA\n-----END PRIVATE KEY-----\n", [1, 2, 3]),
+        ("pin: 1234\n", [1]),
+        ('auth:\n  user: "${USER}"\n  code: hunter2\n', [3]),
+        ("", []),
+    ],
+)
+def test_lines_that_hold_a_secret_itself(text: str, lines: list[int]) -> None:
+    assert secret_lines(text) == lines

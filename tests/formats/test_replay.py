@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from pacs_recover.errors import BadBackup, SourceError
 from pacs_recover.formats import replay as replaying
-from pacs_recover.formats.replay import AGES, Counts, Replay, outline
+from pacs_recover.formats import replay_tally
+from pacs_recover.formats.replay import Replay, outline
+from pacs_recover.formats.replay_tally import AGES, Counts
 from tests.formats.queue_files import SYNTHETIC, execute, many, queue
 from tests.formats.replay_by_hand import Message, by_hand, write
 
@@ -183,18 +185,24 @@ messages = st.lists(
 )
 
 
-@given(backup=messages, live=messages, ttl=st.sampled_from([DAY, 3600.0, 2 * DAY, 36_000.0]))
+@given(
+    backup=messages,
+    live=messages,
+    ttl=st.sampled_from([DAY, 3600.0, 2 * DAY, 36_000.0]),
+    types_held=st.sampled_from([0, 1, replay_tally.MANY]),
+)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_number_equals_that_of_plain_sets(
-    tmp_path: Path, backup: list[Message], live: list[Message], ttl: float
+    tmp_path: Path, backup: list[Message], live: list[Message], ttl: float, types_held: int
 ) -> None:
     old, new = tmp_path / "backup.db", tmp_path / "live.db"
     for path, content in ((old, backup), (new, live)):
         path.unlink(missing_ok=True)
         write(path, content)
-    compare(old, new, NOW, ttl)
-    assert replaying.compare(old, new, NOW, ttl) == by_hand(backup, live, NOW, ttl)
-    kept = replaying.compare(old, new, NOW, ttl, carry_over=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replay_tally, "MANY", types_held)
+        assert replaying.compare(old, new, NOW, ttl) == by_hand(backup, live, NOW, ttl)
+        kept = replaying.compare(old, new, NOW, ttl, carry_over=True)
     assert kept == by_hand(backup, live, NOW, ttl, carry_over=True)
     assert (kept.lost_since, kept.unsent_lost) == (0, 0)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import gzip
 import io
 
-from pacs_recover.formats import manifest, openssl_enc
+from pacs_recover.formats import age, manifest, openssl_enc
 from pacs_recover.site import init_text
 from pacs_recover.state import JOURNAL
 from tests.formats.frames import framed, ltx, wal
 from tests.formats.test_manifest import FULL
-from tests.fuzz.targets import pax_tar, small_database, small_set, small_tar
+from tests.fuzz.targets import IDENTITY, pax_tar, small_database, small_set, small_tar
 from tests.runs.small_site import SmallSite
 
 COMMIT = b"%s\ntree %s\nauthor Ann <a@b> 1794276000 +0100\ncommitter Ann <a@b> 1794276000 +0100\n\n    change\n" % (
@@ -33,6 +33,7 @@ def seeds(small: SmallSite) -> dict[str, list[bytes]]:
     pages = [(1, b"a" * 512), (2, bytes(range(256)) * 2)]
     return {
         "enc": encrypted,
+        "aged": [age.encrypting(io.BytesIO(packed), IDENTITY).read()],
         "gzipped": zipped,
         "wrapped": [*encrypted, *zipped, packed, database],
         "tar": [packed, pax_tar()],

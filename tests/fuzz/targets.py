@@ -19,6 +19,7 @@ from pathlib import Path
 from pacs_recover import report
 from pacs_recover.errors import RecoverError
 from pacs_recover.formats import (
+    age,
     archive,
     gz,
     ltx,
@@ -47,6 +48,8 @@ from pacs_recover.text import UNSAFE
 Target = Callable[[bytes], None]
 NOW = datetime(2026, 11, 10, 2, tzinfo=UTC)
 LIMITS = archive.Limits(members=200, total=1 << 20, file=1 << 18)
+IDENTITY = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX"
+"""Of age's own tests (https://c2sp.org/CCTV/age): a key that nobody has to keep."""
 MOST = 4 << 20
 """Bytes that any content may grow to."""
 
@@ -80,6 +83,11 @@ def enc(data: bytes) -> None:
         drain(openssl_enc.Decrypting(io.BytesIO(data), b"password"))
     finally:
         openssl_enc.ROUNDS = rounds
+
+
+def aged(data: bytes) -> None:
+    """A backup that age encrypted."""
+    drain(age.Decrypting(io.BytesIO(data), IDENTITY))
 
 
 def gzipped(data: bytes) -> None:
@@ -253,7 +261,8 @@ def file_name(data: bytes) -> None:
 TARGETS: dict[str, Target] = {
     function.__name__: function
     for function in (
-        *(enc, gzipped, wrapped, tar, unpacked, ltx_file, lz4_file, wal_segment, wal_frames, database, database_set),
+        *(enc, aged, gzipped, wrapped, tar, unpacked, ltx_file, lz4_file, wal_segment, wal_frames),
+        *(database, database_set),
         *(journal, journal_lines, site_file, configuration, certificates, manifest_file, git, file_name),
     )
 }

@@ -12,8 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pacs_recover import looks, worker
-from pacs_recover import plan as plans
+from pacs_recover import arming, looks, worker
 from pacs_recover.components import carry_over
 from pacs_recover.errors import Refused, UsageError
 from pacs_recover.events import Began, Ended, Passed, Request
@@ -231,10 +230,10 @@ def test_a_rollback_keeps_what_the_restored_service_took_in(small: SmallSite, tm
 
 def test_what_is_carried_over_belongs_to_what_arms_the_plan(small: SmallSite, tmp_path: Path) -> None:
     plan = small.plan(backup_of(tmp_path, BACKUP), carry_over=True)
-    plans.refuse_stale(plan, plans.inputs_now(plan, small.site, small.state))
+    arming.refuse_stale(plan, arming.inputs_now(plan, small.site, small.state))
     other = msgspec.structs.replace(plan, request=msgspec.structs.replace(plan.request, carry_over=False))
     with pytest.raises(Refused, match="what is carried over changed"):
-        plans.refuse_stale(plan, plans.inputs_now(other, small.site, small.state))
+        arming.refuse_stale(plan, arming.inputs_now(other, small.site, small.state))
 
 
 def test_a_request_of_before_carries_nothing_over(small: SmallSite) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pacs_recover import looks, worker
+from pacs_recover import arming, looks, worker
 from pacs_recover import plan as plans
 from pacs_recover.audit import checking, log
 from pacs_recover.authority import Authority
@@ -457,17 +457,17 @@ def test_rows_acknowledged_before_the_soak_failed_are_kept_and_named(small: Smal
 
 def test_a_stale_plan_is_refused_by_what_changed(small: SmallSite) -> None:
     plan = small.plan(good_queue(small))
-    plans.refuse_stale(plan, plans.inputs_now(plan, small.site, small.state))
+    arming.refuse_stale(plan, arming.inputs_now(plan, small.site, small.state))
     add_row(small.queue, "one-more")
-    plans.refuse_stale(plan, plans.inputs_now(plan, small.site, small.state))
+    arming.refuse_stale(plan, arming.inputs_now(plan, small.site, small.state))
     (small.config / "config.yaml").write_text("server: {name: other}\n")
     with pytest.raises(Refused, match="live config"):
-        plans.refuse_stale(plan, plans.inputs_now(plan, small.site, small.state))
+        arming.refuse_stale(plan, arming.inputs_now(plan, small.site, small.state))
 
 
 def test_a_plan_arms_one_run(small: SmallSite) -> None:
     plan = small.plan(good_queue(small))
-    plans.save(plan, small.state, Authority())
-    plans.use_up(plan, small.state, small.state.new_run())
+    arming.save(plan, small.state, Authority())
+    arming.use_up(plan, small.state, small.state.new_run())
     with pytest.raises(RecoverError):
-        plans.load(plan.plan_id, small.state)
+        arming.load(plan.plan_id, small.state)

@@ -53,6 +53,12 @@ def test_a_copy_on_another_filesystem_is_compared(tmp_path: Path) -> None:
         copy.write_bytes(b"old password\n")
         (fact,) = key_facts(site_of(tmp_path, str(copy)), needed=False)
         assert "is not the key" in fact.value
+        identity = b"AGE-SECRET-KEY-1" + b"Q" * 58
+        copy.write_bytes(b"password\n")
+        both = site_of(tmp_path, str(copy), b"password\n# made\n" + identity + b"\n")
+        assert "is not the key" in key_facts(both, needed=False)[0].value
+        copy.write_bytes(b"password\n" + identity)
+        assert [fact.state for fact in key_facts(both, needed=False)] == ["ok"]
     finally:
         copy.unlink()
 

@@ -189,6 +189,9 @@ def test_a_file_with_endless_problems_tells_the_first_ones() -> None:
         ("sources: [{kind: litestream, name: x}]", "sources[0] needs either path or s3"),
         ("sources: [{kind: litestream, name: x, path: /a, s3: {bucket: abc}}]", "needs either path or s3"),
         ("sources: [{kind: litestream, name: x, s3: {bucket: a}}]", "sources[0].s3.bucket a is no name"),
+        ("limits: {members: many}", "members must be a whole number"),
+        ("limits: {members: true}", "members must be a whole number"),
+        ("limits: {megabytes: 0}", "megabytes must be more than 0"),
         ("sources: [{kind: litestream, name: x, path: /a, followed: 0}]", "followed is neither true nor false"),
         ("sources: [{kind: litestream, name: x, path: /etc/pacs_bridge/r}]", "sources[0].path lies in live.config"),
         ("validator: []", "validator names no program"),
@@ -291,3 +294,31 @@ TREES = st.recursive(
 def test_any_tree_is_a_site_or_has_problems(tree: dict[str, object]) -> None:
     found, problems = check(yaml.safe_dump(tree))
     assert problems or site.from_json(site.to_json(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("retention: {queue: {hot: 60d}}", "retention.queue.warm is shorter than hot"),
+        ("retention: {queue: {total: 30d}}", "retention.queue.total is shorter than archive"),
+        ("retention: {logs: {total: null}}", "retention.logs.total is missing, though a tier ends"),
+        ("retention: {certs: {hot: 0}}", "retention.certs.hot must be more than 0"),
+        ("retention: {config: {last: 2}}", "retention.config.last is less than retention.minimum"),
+        ("retention: {minimum: 0}", "retention.minimum must be more than 0"),
+        ("retention: {minimum: three}", "retention.minimum must be a whole number"),
+        ("retention: {aside: 0s}", "retention.aside must be more than 0"),
+        ("retention: {tiers: {offsite: hot}}", "retention.tiers.offsite is no local or S3 source"),
+        ("retention: {tiers: {local: hot}}", "retention.tiers leave no source that keeps backups for their total"),
+        ("retention: {tiers: {local: cold}}", "retention.tiers.local is none of hot, warm"),
+        ("retention: {queues: {}}", "retention.queues is no key of the site file"),
+        ("retention: {queue: {until: 3d}}", "retention.queue.until is no key of the site file"),
+    ],
+)
+def test_a_retention_that_contradicts_itself(text: str, message: str) -> None:
+    assert only(text).message == message
+
+
+def test_a_component_keeps_the_ages_that_it_does_not_change() -> None:
+    found = check("retention: {queue: {hot: 3d}, minimum: 5}")[0].retention
+    assert (found.queue.hot, found.queue.total, found.minimum) == (3 * 86400, 90 * 86400, 5)
+    assert found.certs == Site().retention.certs

@@ -40,6 +40,9 @@ LIST = "allow s3:ListBucket on the bucket for this prefix"
 VERSIONS = "allow s3:ListBucketVersions on the bucket"
 READ = "allow s3:GetObject (of a version s3:GetObjectVersion; kms:Decrypt where a KMS key encrypts it)"
 THAW = "allow s3:RestoreObject on the bucket's objects"
+REMOVE = "allow s3:DeleteObject on the bucket's objects"
+TELL_TIERS = "allow s3:GetLifecycleConfiguration on the bucket"
+SET_TIERS = "allow s3:PutLifecycleConfiguration on the bucket"
 ROLE = "may these credentials assume the role (sts:AssumeRole, and the role's trust policy)?"
 
 DENIED = ("AccessDenied", "AllAccessDisabled", "AccessDeniedException", "Forbidden", "403")
@@ -49,6 +52,9 @@ ALLOW = {
     "GetObject": ("it may not be read (or does not exist, which S3 hides from who may not list)", READ),
     "HeadObject": ("it may not be read (or does not exist, which S3 hides from who may not list)", READ),
     "RestoreObject": ("it may not be thawed", THAW),
+    "DeleteObject": ("it may not be removed", REMOVE),
+    "GetBucketLifecycleConfiguration": ("its lifecycle may not be read", TELL_TIERS),
+    "PutBucketLifecycleConfiguration": ("its lifecycle may not be changed", SET_TIERS),
 }
 GONE = ("NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed", "NotFound")
 """MethodNotAllowed is the answer to who reads a delete marker."""
