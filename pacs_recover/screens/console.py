@@ -273,15 +273,6 @@ class Console(Ways, inherit_bindings=False):
         light, dark = self.theme.replace("dark", "light"), self.theme.replace("light", "dark")
         self.theme = light if self.theme == dark else dark
 
-    def action_redraw(self) -> None:
-        """Something else wrote to the terminal."""
-        self.forget()
-        self.screen.refresh(layout=True)
-
-    def on_resize(self) -> None:
-        """What a terminal shows after that is its own affair."""
-        self.forget()
-
     def action_no_interrupt(self) -> None:
         """Nothing is interrupted by accident."""
         self.page.say("q leaves the console; a run goes on without it")

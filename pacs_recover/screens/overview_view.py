@@ -184,4 +184,4 @@ def _last(last: Mapping[str, Any] | None) -> list[Line]:
     if last is None:
         return []
     parts = ", ".join(last["components"]) or "nothing"
-    return [Line(""), title(f"Last run: {safe(last['run'])}  {parts}  {last['outcome'].upper()}")]
+    return [Line(""), title(f"Last run: {safe(last['run'])}  {parts}  {last['outcome'].replace('_', ' ').upper()}")]

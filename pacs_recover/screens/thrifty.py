@@ -97,6 +97,11 @@ class Thrifty(App[int], inherit_bindings=False):
         ready = self._running and not self._closed and self._driver is not None and not self._batch_count
         return ready and not self.is_headless and not self.is_inline
 
-    def forget(self) -> None:
-        """Draw everything anew: the terminal was resized, or something else wrote to it."""
+    def on_resize(self) -> None:
+        """What a terminal shows after that is its own affair."""
         self._rows = ()
+
+    def action_redraw(self) -> None:
+        """Draw everything anew: something else wrote to the terminal."""
+        self._rows = ()
+        self.screen.refresh(layout=True)
