@@ -227,10 +227,8 @@ class Console(Ways, inherit_bindings=False):
             if isinstance(screen, Page) and screen.is_mounted:
                 screen.gathered()
 
-    def enter(self, member: Member) -> None:
+    def enter(self, sites: Sessions, member: Member) -> None:
         """Open one site of the group; what was known of another is not of this one."""
-        sites = self.sites
-        assert sites is not None
 
         def opened(session: Session) -> None:
             self._session, self.gathered = session, Gathered()

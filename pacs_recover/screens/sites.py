@@ -126,7 +126,7 @@ class SitesPage(Page):
         if member and member.problem:
             self.complain(member.problem)
         elif member:
-            self.console.enter(member)
+            self.console.enter(self.sites, member)
 
     def action_again(self) -> None:
         """Everything again."""

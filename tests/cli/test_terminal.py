@@ -118,10 +118,10 @@ def test_ctrl_c_while_it_runs_detaches_and_attach_ends_with_the_run_s_code(small
 def test_who_follows_is_warned_before_the_rto_is_missed_and_when_it_is(small: SmallSite) -> None:
     gate = Gate(small)
     assert gate.shell.small is small
-    shell = with_site(small, start_timeout="60s", objectives={"config": {"rto": "3s", "rpo": "1d"}})
+    shell = with_site(small, start_timeout="60s", objectives={"config": {"rto": "8s", "rpo": "1d"}})
     process = shell.start("restore", "--yes", "--plan", shell.plan("config"))
     gate.reached()
-    time.sleep(3.5)
+    time.sleep(8.5)
     gate.open()
     _, told = process.communicate(timeout=60)
     assert process.returncode == 0, told
