@@ -18,7 +18,7 @@ from pacs_recover.components import Comparison, Look, Read, component, exhaust, 
 from pacs_recover.errors import BadBackup, SourceError
 from pacs_recover.jobs import live_paths, look_at, opener, source_of
 from pacs_recover.journal import is_written, read
-from pacs_recover.model import Amount, Backup, Fact, FactState, Preview
+from pacs_recover.model import COMPONENTS, Amount, Backup, Fact, FactState, Preview
 from pacs_recover.plan import Plan, refuse_bad
 from pacs_recover.runs import planned
 from pacs_recover.services import services_of
@@ -169,7 +169,7 @@ def status(of: Site, found: Catalog, state: State) -> dict[str, Any]:
     ways: dict[str, FactState] = {"active": "ok", "unknown": "warn", "starting": "warn"}
     return {
         "site": of.name,
-        "components": [_freshness(of, found, name, now) for name in ("config", "certs", "queue", "logs")],
+        "components": [_freshness(of, found, name, now) for name in COMPONENTS],
         "services": [
             {"name": name, "activity": s.activity, "detail": s.detail, "state": ways.get(s.activity, "bad")}
             for name, s in services

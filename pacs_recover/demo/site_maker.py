@@ -17,6 +17,7 @@ from random import Random
 
 import yaml
 
+from pacs_recover import calling
 from pacs_recover.demo import certificates, commits, logs, queue, replica
 from pacs_recover.demo.backups import SOURCE, Store, mode_of, new_file, owner_names, private_directory
 from pacs_recover.demo.messages import Message, history
@@ -279,7 +280,8 @@ class _Maker:
 
 def _readable() -> list[str]:
     """What this very Python needs to run in a sandbox, beside the system's own directories."""
-    places = [sys.prefix, sys.base_prefix, sys.exec_prefix, str(Path(__file__).parents[1])]
+    ours = calling.HOME if calling.UNPACKED else calling.HOME / "pacs_recover"
+    places = [sys.prefix, sys.base_prefix, sys.exec_prefix, str(ours)]
     return sorted({place for place in places if not Path(place).is_relative_to("/usr")})
 
 
