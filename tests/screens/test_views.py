@@ -12,7 +12,7 @@ from pacs_recover.audit.checking import Finding, Verified
 from pacs_recover.catalog import Catalog
 from pacs_recover.errors import Refused
 from pacs_recover.events import Asked, Drill, Planned, Progress, StepLine
-from pacs_recover.model import Fact, Preview
+from pacs_recover.model import COMPONENTS, Fact, Preview
 from pacs_recover.screens import audit_view, catalog_view, choosing, overview_view, plan_view, report, run_view
 from pacs_recover.screens.ages import minute, short_age
 from pacs_recover.screens.choosing import Choosing
@@ -151,6 +151,10 @@ def test_a_component_says_whether_its_newest_backup_is_fresh_and_what_its_verifi
     line = overview_view.rows({"components": [row]}, Gathered(), NOW)[2]
     assert line.text.endswith(f"{said[0]:17} {said[1]}")
     assert line.look == look
+
+
+def test_the_overview_has_a_row_for_every_component() -> None:
+    assert overview_view.PARTS == COMPONENTS
 
 
 def test_the_overview_has_the_sentences_of_status_on_verification_and_drill() -> None:
