@@ -114,15 +114,17 @@ def _set_aside(
     return Decision(one, "past", f"set aside {span(old)} ago; kept for {span(limit)}")
 
 
-def apply(site: Site, proposal: Proposal, state: State, authority: Authority) -> Iterator[Removal]:
+def apply(
+    site: Site, proposal: Proposal, state: State, authority: Authority, patience: float = 0.0
+) -> Iterator[Removal]:
     """Remove what may go, one by one, each looked at again right before; what fails does not keep the others.
 
-    The site is held still meanwhile. Raises Refused, Busy before anything is removed.
+    The site is held still meanwhile, and waited for so many seconds. Raises Refused, Busy before anything is removed.
     """
     authority.must_allow("prune")
     if not proposal.going:
         return
-    held = holding.hold(site, "prune", authority)
+    held = holding.hold(site, "prune", authority, patience)
     try:
         with Remover(site) as remover:
             for decision in proposal.going:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pacs_recover.errors import UsageError
 from pacs_recover.making.artifact import Artifact
+from pacs_recover.proving import Proven
 from pacs_recover.site import GitConfig, LitestreamConfig, LocalConfig, S3Config, Site, SourceConfig
 from pacs_recover.text import safe
 
@@ -20,6 +21,8 @@ class Stored:
     """What the catalog calls it."""
     note: str = ""
     """What else there is to say: that it was there already."""
+    proven: Proven | None = None
+    """What was found of it there; None where nothing new was."""
 
 
 class Destination(Protocol):
