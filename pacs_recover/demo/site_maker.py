@@ -22,6 +22,7 @@ from pacs_recover.demo.backups import SOURCE, Store, mode_of, new_file, owner_na
 from pacs_recover.demo.messages import Message, history
 from pacs_recover.demo.settings import ENVIRONMENT, Settings
 from pacs_recover.errors import Refused
+from pacs_recover.formats.sqlite import tables
 from pacs_recover.text import safe
 
 NAME = "demo-hospital"
@@ -185,22 +186,32 @@ class _Maker:
         """At three: the current ones, the former ones that expire in days, and old ones that have expired."""
         last = self._last(3)
         good = self.store.certs(last, current, self.password)
+        self.store.record("certs", last)
         self.store.certs(last - timedelta(days=7), self._certificates(86), self.password)
         expired = self.store.certs(last - timedelta(days=80), self._certificates(166), self.password)
         return good, expired
 
     def _queue_backups(self) -> tuple[str, str]:
-        """On the hour: good ones of several ages, the oldest past the messages' time to live, and a corrupt one."""
+        """On the hour: good ones of several ages, the oldest past the messages' time to live, and a corrupt one.
+
+        The newest have a manifest, as from the time when the program began to make them.
+        """
         last = (self.now - timedelta(minutes=5)).replace(minute=0, second=0, microsecond=0)
-        ids = {hours: self._queue_backup(last - timedelta(hours=hours)) for hours in (0, 1, 2, 6, 26, 50)}
+        ids = {
+            hours: self._queue_backup(last - timedelta(hours=hours), recorded=hours in (0, 1))
+            for hours in (0, 1, 2, 6, 26, 50)
+        }
         self.store.flip_a_bit("queue", last - timedelta(hours=2))
         return ids[0], ids[2]
 
-    def _queue_backup(self, taken: datetime) -> str:
+    def _queue_backup(self, taken: datetime, *, recorded: bool) -> str:
         with tempfile.TemporaryDirectory(dir=self.directory) as scratch:
             database = Path(scratch) / "queue.db"
             queue.write(database, self.traffic, taken)
-            return self.store.queue(taken, database)
+            id = self.store.queue(taken, database)
+            if recorded:
+                self.store.record("queue", taken, dict(tables(database)))
+            return id
 
     def _history(self, certs: Mapping[str, bytes]) -> None:
         """Three commits of the configuration's directory."""
