@@ -22,7 +22,7 @@ from pacs_recover.formats.streams import CHUNK, Hashing, Reader, chunks
 from pacs_recover.jobs import LIVE, opener
 from pacs_recover.model import Backup, Fact, Preview
 from pacs_recover.site import Site
-from pacs_recover.site.model import LitestreamConfig
+from pacs_recover.site.sources import LitestreamConfig
 from pacs_recover.sources import replica_of
 from pacs_recover.sources.file import FileSource
 from pacs_recover.sources.litestream import LitestreamSource

@@ -41,6 +41,8 @@ def prune(context: Context, /, components: tuple[str, ...], do_it: bool, wait: f
     """
     if wrong := [name for name in components if name not in registry()]:
         raise UsageError(f"there is no component {safe(wrong[0])}", f"one of: {', '.join(registry())}")
+    if wait and not do_it:
+        raise UsageError("--wait is about --apply", "nothing is waited for to show what may go: leave it out")
     if do_it:
         context.must_write("prune")
     proposal = pruning.propose(context.site, context.catalog(brief=True), context.state, components)

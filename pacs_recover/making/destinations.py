@@ -56,7 +56,9 @@ def chosen(site: Site, named: Sequence[str], components: Sequence[str]) -> tuple
         if isinstance(sources[name], LitestreamConfig):
             raise UsageError(f"{safe(name)} is a replica, which Litestream writes", "name a directory, a bucket or Git")
         if named and isinstance(sources[name], GitConfig) and "config" not in components:
-            raise UsageError(f"{safe(name)} is Git, which takes the configuration alone", "name another place: --to")
+            raise UsageError(
+                f"{safe(name)} is a Git repository, which takes the configuration alone", "name another place: --to"
+            )
     return tuple(sources[name] for name in wanted)
 
 

@@ -28,7 +28,7 @@ LEVEL = 2
 """Of isal's deflate: its best, about zlib's third, at many times its speed."""
 GZIP = 31
 """zlib's window bits for the gzip format (zlib manual, deflateInit2)."""
-WRITTEN = "the SHA-256 of what was just written"
+WRITTEN = "the SHA-256 of what was written"
 MEND = "nothing was stored: what cannot be restored is no backup; put right what lives, then back it up again"
 
 
