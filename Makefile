@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check format lint types contracts tests faults corruption fuzz clean
+.PHONY: demo test check format lint types contracts tests faults corruption fuzz dist docs bench clean
 
 demo: $(VENV)/runtime
 	$(BIN)/pacs-recover demo
@@ -36,6 +36,18 @@ fuzz: $(VENV)/dev
 # The whole fault matrix (docs/faults.md): less than twenty minutes on two cores. `make test` runs a sample of it.
 faults: $(VENV)/dev
 	FAULTS=all $(BIN)/pytest -n auto tests/faults $(PYTEST)
+
+# The wheel, the one file, the man page, a Debian package: docs/install.md.
+dist: $(VENV)/dev
+	$(BIN)/python -m distribution.build dist
+
+# These pages as a site; a dead link fails it. Open build/docs/index.html.
+docs: $(VENV)/dev
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+
+# Both sides of every comparison in one go: docs/performance.md. BENCH='--only start --quick' for one, sooner.
+bench: $(VENV)/dev
+	$(BIN)/python -m benchmarks $(BENCH)
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

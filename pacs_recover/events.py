@@ -59,6 +59,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     """Of the backup as stored."""
     bytes: int
     """Of its content when unpacked; what the live filesystem must have room for."""
+    content_sha256: str = ""
+    """Of its content, where that was judged by its bytes alone: the same bytes need no second judgement."""
     manifest: str = "no recorded hash"
     reached: str = ""
     """The point in time that a replica came to, in words; empty for what is stored as it is."""

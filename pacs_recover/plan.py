@@ -17,7 +17,7 @@ from msgspec import Struct
 from pacs_recover import engine, following, pace
 from pacs_recover.anchoring import anchor as vouch
 from pacs_recover.checklist import checklist
-from pacs_recover.components import Comparison, Job, Look, component, exhaust, judge, naming, read_backup
+from pacs_recover.components import ByBytes, Comparison, Job, Look, component, exhaust, judge, naming, read_backup
 from pacs_recover.errors import BadBackup, UsageError
 from pacs_recover.events import Choice, LivePath, Question, Request, StepLine
 from pacs_recover.findings import host_findings, key_findings, set_findings
@@ -172,8 +172,15 @@ def _read(backup: Backup, open_backup: Any, scratch: Path, look: Look) -> tuple[
         read = exhaust(read_backup(part, backup, raw, content, look))
     preview = judge(part, backup, read, content, look)
     refuse_bad(backup, preview)
-    record, came_to = read.record.said, read.reached
-    return Choice(backup=backup, sha256=read.sha256, bytes=read.content, manifest=record, reached=came_to), preview
+    choice = Choice(
+        backup=backup,
+        sha256=read.sha256,
+        bytes=read.content,
+        content_sha256=part.digest(content) if isinstance(part, ByBytes) else "",
+        manifest=read.record.said,
+        reached=read.reached,
+    )
+    return choice, preview
 
 
 def _compared(backup: Backup, scratch: Path, look: Look) -> Comparison:

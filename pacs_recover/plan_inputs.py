@@ -21,11 +21,7 @@ def inputs(site: Site, choices: Mapping[str, Choice], look: Look) -> dict[str, s
         "the site file": _digest(site_model.to_json(site)),
         "what is carried over": "the live queue's own messages" if look.carry_over else "nothing",
         **{f"the backup {choice.backup.id}": choice.sha256 for choice in choices.values()},
-        **{
-            f"the live {name}": live_input(name, look.live[name])
-            for name in ("config", "certs", "queue")
-            if name in look.live
-        },
+        **{f"the live {name}": live_input(name, path) for name, path in look.live.items()},
     }
 
 

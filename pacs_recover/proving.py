@@ -121,7 +121,7 @@ def concluded(site: Site, backup: Backup, done: Read, seen: Preview, into: Path,
     points = [_sized(backup, done.stored, done.record.said)]
     points += [Check(DECRYPTS, "ok", "with the site's key")] if backup.encrypted else []
     points.append(Check(EXTRACTS, "ok", _extracted(done)))
-    checks = (*points, *_content(site, backup, into, (*beside, *seen.facts)))
+    checks = (*points, *_content(site, backup, into, (*seen.facts, *beside)))
     return Proven(checks, done.sha256, done.content, _until(seen.details))
 
 

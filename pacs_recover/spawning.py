@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
+from pacs_recover import calling
 from pacs_recover.authority import Authority
 from pacs_recover.worker import LOG, Purpose
 
@@ -15,7 +15,7 @@ from pacs_recover.worker import LOG, Purpose
 def spawn(run: Path, purpose: Purpose, authority: Authority, operator: str = "") -> subprocess.Popen[bytes]:
     """Start a worker in a session of its own, out of the login's control group where systemd runs. Refused, OSError."""
     authority.must_allow(f"a {purpose}")
-    argv = [sys.executable, "-m", "pacs_recover.worker", purpose, str(run), operator]
+    argv = [*calling.module("pacs_recover.worker"), purpose, str(run), operator]
     with open(os.open(run / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
         return subprocess.Popen(
             [*_scope(run.name), *argv],

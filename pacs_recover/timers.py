@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from pacs_recover import calling
 from pacs_recover.authority import Authority
 from pacs_recover.errors import UsageError
 from pacs_recover.text import safe
@@ -49,7 +49,7 @@ def files(site: Path | None, state: Path, *, cron: bool = False, replicated: boo
 
 
 def _words(name: str, site: Path | None, state: Path) -> list[str]:
-    start = [sys.executable, "-m", "pacs_recover", *(["--site", str(site.absolute())] if site else [])]
+    start = [*calling.itself(), *(["--site", str(site.absolute())] if site else [])]
     own = {
         "status": ["--prometheus", "--output", str(state / "status.prom")],
         "verify": [],

@@ -41,7 +41,7 @@ def _stand_in() -> None:
 
 def _run(words: list[str]) -> int:
     """Without a word it is the console, which is seen sooner where click is not loaded before it."""
-    if not words:
+    if not words and "_PACS_RECOVER_COMPLETE" not in os.environ:
         from pacs_recover.cli.console import open_console
 
         return open_console()

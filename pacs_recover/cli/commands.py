@@ -7,12 +7,15 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING
 
 import click
 
 from pacs_recover import __version__
 from pacs_recover.errors import Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 ROOMS = {
     "demo": ("demo",),
@@ -28,6 +31,7 @@ ROOMS = {
     "keeping": ("prune", "retention"),
     "tiering": ("show_lifecycle", "litestream_group"),
     "drilling": ("drill", "rto", "show_history"),
+    "completing": ("completion",),
     "runs": ("show_runs", "attach", "resume", "rollback", "close", "note", "show_handover", "show_report"),
 }
 """Every command's function, by the module that it is in."""
@@ -35,6 +39,8 @@ NAMED = {
     function: function.removeprefix("show_").removesuffix("_group") for every in ROOMS.values() for function in every
 }
 """What each is called."""
+COMPLETING = "_PACS_RECOVER_COMPLETE"
+"""Set by a shell that asks for completion: click's own convention."""
 
 
 class Commands(click.Group):
@@ -45,12 +51,28 @@ class Commands(click.Group):
         for room, functions in ROOMS.items():
             for function in functions:
                 if NAMED[function] == name:
-                    return cast(click.Command, getattr(import_module(f"pacs_recover.cli.{room}"), function))
+                    return _taught(getattr(import_module(f"pacs_recover.cli.{room}"), function))
         return None
 
     def list_commands(self, context: click.Context) -> list[str]:  # noqa: ARG002 - click's
         """The names of all."""
         return sorted(NAMED.values())
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The names of all, without loading them, and the options."""
+        from click.shell_completion import CompletionItem
+
+        options = click.Command.shell_complete(self, context, incomplete)
+        return [CompletionItem(name) for name in self.list_commands(context) if name.startswith(incomplete)] + options
+
+
+def _taught(command: click.Command) -> click.Command:
+    """A command that, where a shell asks, completes names too."""
+    if COMPLETING in os.environ:
+        from pacs_recover.cli.completing import teach
+
+        teach(command)
+    return command
 
 
 @click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

@@ -94,6 +94,15 @@ class Component(Protocol):
 
 
 @runtime_checkable
+class ByBytes(Protocol):
+    """A component whose judgement depends on nothing but the bytes that were unpacked."""
+
+    def digest(self, content: Path) -> str:
+        """The SHA-256 of what was judged. OSError."""
+        ...
+
+
+@runtime_checkable
 class Afterwards(Protocol):
     """A component that also has something to tell once the restored site was proven."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from pacs_recover import calling
 from pacs_recover.demo.backups import owner_names
 
 NAME = "demo-hospital"
@@ -68,7 +69,8 @@ def _drill(run: tuple[str, ...], environment: Mapping[str, str], live: Path) -> 
 
 def _readable() -> list[str]:
     """What this very Python needs to run in a sandbox, beside the system's own directories."""
-    places = [sys.prefix, sys.base_prefix, sys.exec_prefix, str(Path(__file__).parents[1])]
+    ours = calling.HOME if calling.UNPACKED else calling.HOME / "pacs_recover"
+    places = [sys.prefix, sys.base_prefix, sys.exec_prefix, str(ours)]
     return sorted({place for place in places if not Path(place).is_relative_to("/usr")})
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from pacs_recover.model import COMPONENTS
 from pacs_recover.screens.ages import minute, short_age
 from pacs_recover.text import both_times, count, safe
 from pacs_recover.widgets.line import LOOKS, Line, cells, stated, symbol, title
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from pacs_recover.screens.gathered import Gathered
     from pacs_recover.session import OpenRun
 
-PARTS = ("config", "certs", "queue", "logs")
+PARTS = COMPONENTS
 HELD = ("queue", "certs")
 """Live parts that are told in numbers."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pacs_recover.formats.age import RECIPIENT
 from pacs_recover.formats.yaml_marks import Where
+from pacs_recover.model import COMPONENTS
 from pacs_recover.site.model import Ages, Site
 from pacs_recover.site.services import CommandConfig, ContainerConfig, ServiceConfig, SystemdConfig
 from pacs_recover.site.source_rules import NAME, Broken, broken_bucket, is_url, remote_sources, sources, tiers
@@ -16,7 +17,6 @@ from pacs_recover.site.sources import LitestreamConfig, LocalConfig, S3Config
 from pacs_recover.site.zones import zone
 from pacs_recover.text import safe, span
 
-LIVE = ("config", "certs", "queue", "logs")
 UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.\\@-]{0,254}")
 CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,254}\$?")
@@ -37,11 +37,11 @@ def _names(site: Site) -> Broken:
 
 
 def _live(site: Site) -> Broken:
-    live = {name: getattr(site.live, name) for name in LIVE}
+    live = {name: getattr(site.live, name) for name in COMPONENTS}
     for name, path in live.items():
         if path == Path("/"):
             yield ("live", name), "is the whole filesystem", "name the directory of the service"
-    for first, second in combinations(LIVE, 2):
+    for first, second in combinations(COMPONENTS, 2):
         if live[first] == live[second]:
             yield ("live", second), f"is the same path as live.{first}", "each part has its own"
         elif live[second].is_relative_to(live[first]) and (first, second) != ("config", "certs"):
@@ -75,7 +75,7 @@ def _holds_no_live_part(site: Site) -> Broken:
     places: list[tuple[Where, Path]] = [(("sandbox",), site.sandbox)]
     places += [(("sources", index, "path"), path) for index, path in site.directories.items()]
     for where, path in places:
-        inside = [name for name in LIVE if getattr(site.live, name).is_relative_to(path)]
+        inside = [name for name in COMPONENTS if getattr(site.live, name).is_relative_to(path)]
         if inside:
             yield where, f"holds live.{inside[0]}", "name a directory of its own"
 
@@ -192,7 +192,7 @@ def _notify(site: Site) -> Broken:
 
 
 def _retention(site: Site) -> Broken:
-    for name in LIVE:
+    for name in COMPONENTS:
         ages: Ages = getattr(site.retention, name)
         where: Where = ("retention", name)
         told = [(key, age) for key in ("hot", "warm", "archive", "total") if (age := getattr(ages, key)) is not None]
@@ -216,7 +216,7 @@ def _retention(site: Site) -> Broken:
 def _drill_directories(site: Site) -> Broken:
     for key in ("readable", "writable"):
         for index, path in enumerate(getattr(site.drill, key)):
-            if path == Path("/") or any(getattr(site.live, name).is_relative_to(path) for name in LIVE):
+            if path == Path("/") or any(getattr(site.live, name).is_relative_to(path) for name in COMPONENTS):
                 yield ("drill", key, index), "holds a live part", "name the program's own directory"
 
 

@@ -62,6 +62,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "backup": (("full",), ("config", "--to", "s3")),
     "catalog": (("--json",),),
     "close": (("CUT", "--why", "by hand"),),
+    "completion": (("bash",),),
     "demo": (("OUT/demo", "--unattended"),),
     "diff": (("CONFIG",), ("QUEUE",)),
     "drill": (("config", "--yes"),),

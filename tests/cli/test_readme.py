@@ -11,7 +11,8 @@ import pytest
 from tests.cli.shell import COMMAND, environment
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "docs/backup.md", "docs/guide.md", "docs/runs.md", "docs/site.md", "docs/verify.md")
+WRITTEN = ("backup", "guide", "runs", "site", "verify", "install", "first-drill", "incident", "components")
+PAGES = ("README.md", *(f"docs/{page}.md" for page in WRITTEN))
 SECOND = {"init", "check", "show", "timers"}
 
 

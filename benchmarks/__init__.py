@@ -1,0 +1,1 @@
+"""Both sides of every comparison, in turn, in one go: ``make bench``."""
