@@ -26,6 +26,8 @@ UNDECODABLE = (DecodeError, UnicodeDecodeError, RecursionError)
 
 COMPONENTS = ("config", "certs", "queue", "logs")
 """Every restorable part, in the order in which a full restore prepares them."""
+LIVE = ("config", "certs", "queue")
+"""The components that a live restore replaces; logs are only looked at and extracted."""
 
 
 class Fact(Struct, frozen=True):

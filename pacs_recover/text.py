@@ -5,8 +5,6 @@ from __future__ import annotations
 import unicodedata
 from datetime import UTC, datetime, timedelta, tzinfo
 
-import humanize
-
 UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Unicode categories that can move a cursor, reorder text or hide in it."""
 
@@ -26,6 +24,8 @@ def _escape(char: str) -> str:
 
 def size(count: int | float | None) -> str:
     """Bytes for a person: ``1.2 MB``; ``unknown`` for None."""
+    import humanize
+
     return "unknown" if count is None else str(humanize.naturalsize(count))
 
 
@@ -69,6 +69,8 @@ def both_times(moment: datetime, zone: tzinfo | None = None) -> str:
 
 def age(since: datetime, now: datetime) -> str:
     """How long ago, roughly: ``3 hours``; the future is said to be one."""
+    import humanize
+
     delta = now - since
     words = str(humanize.naturaldelta(abs(delta)))
     return f"{words} in the future" if delta < -timedelta(seconds=1) else words

@@ -19,8 +19,8 @@ from msgspec import Struct
 from pacs_recover import __version__
 from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog
+from pacs_recover.durable import sync_directory
 from pacs_recover.errors import SourceError
-from pacs_recover.journal import sync_directory
 from pacs_recover.model import UNDECODABLE, Backup, VerdictState
 from pacs_recover.site import BucketConfig, Site, to_json
 from pacs_recover.text import safe, stamp

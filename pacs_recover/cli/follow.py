@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from pacs_recover import looks, report
+from pacs_recover import report
 from pacs_recover.authority import Authority
 from pacs_recover.cli import output
 from pacs_recover.cli.context import interactive, leave, program_for
@@ -23,6 +23,7 @@ from pacs_recover.events import AnyEvent, Asked, Began, Effect, Ended, Failed, H
 from pacs_recover.front import PATIENCE, Following
 from pacs_recover.journal import read
 from pacs_recover.plan import operator
+from pacs_recover.report import reading
 from pacs_recover.runs import is_drill
 from pacs_recover.state import JOURNAL
 from pacs_recover.text import safe
@@ -225,7 +226,7 @@ def finished(following: Following, as_json: bool) -> int:
         raise RecoverError(
             f"the worker ended before it began: {following.last_words()}", f"see {run}/worker.log; nothing was changed"
         )
-    told = looks.report_of(run)
+    told = reading.report_of(run)
     if as_json:
         output.line({"kind": "report", **report.to_json(told)})
     else:
