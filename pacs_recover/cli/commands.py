@@ -21,9 +21,11 @@ ROOMS = {
     "demo": {
         "demo": "Make a small real site and restore it, well and badly.",
     },
+    "listing": {
+        "show_catalog": "List the backups of all sources, newest first.",
+    },
     "looking": {
         "site_group": "Write, check or show the site file.",
-        "show_catalog": "List the backups of all sources, newest first.",
         "preview": "Read one backup to its end and show what is in it.",
         "diff": "Show what restoring BACKUP would change, secrets masked.",
         "extract": "Get the files of BACKUP out into a new DIRECTORY.",

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import BinaryIO
 
-from pacs_recover.formats import manifest
+from pacs_recover.formats.suffixes import RECORDS
 from pacs_recover.model import COMPONENTS, Backup
 from pacs_recover.sources import Problem, names
 from pacs_recover.sources.file import hint_for, opened
@@ -89,7 +89,7 @@ class _Walk:
         except OSError as error:
             yield _problem(place.path, error)
         entries.sort(key=lambda entry: entry.name, reverse=True)
-        beside = {entry.name for entry in entries if entry.name.endswith(manifest.ENDS)}
+        beside = {entry.name for entry in entries if entry.name.endswith(RECORDS)}
         below = []
         for entry in entries:
             try:

@@ -11,8 +11,7 @@ from urllib.parse import quote
 
 from msgspec import Struct
 
-from pacs_recover.formats import manifest
-from pacs_recover.formats.wrapping import format_of
+from pacs_recover.formats.suffixes import RECORDS, format_of
 from pacs_recover.model import Fact
 from pacs_recover.text import count, stamp
 
@@ -31,7 +30,7 @@ LOG = re.compile(r"\.log(?:$|[.-])")
 USUAL = {"config": "tar.gz", "certs": "tar.enc", "queue": "db.gz"}
 """How the guide's scripts wrap each component: the part of a name that its id leaves out."""
 CONTENTS = {"config": ("tar",), "certs": ("tar",), "queue": ("db", "tar")}
-BESIDE = (*manifest.ENDS, ".sha512", ".md5", ".asc", ".sig", ".part", ".tmp")
+BESIDE = (*RECORDS, ".sha512", ".md5", ".asc", ".sig", ".part", ".tmp")
 """Ends of names that lie beside backups and are none."""
 UNQUOTED = "/._-+~,=:"
 PLAIN = re.compile(r"[A-Za-z0-9/._~+,=:-]*")
@@ -72,7 +71,7 @@ def read(name: str, home: str = "") -> Name | None:
 
 def recorded(key: str, is_there: Callable[[str], object]) -> str:
     """The key of the manifest or checksum that lies beside a backup's; empty where there is none."""
-    return next((key + end for end in manifest.ENDS if is_there(key + end)), "")
+    return next((key + end for end in RECORDS if is_there(key + end)), "")
 
 
 def _component(name: str, format: str, named: str, home: str) -> str:
