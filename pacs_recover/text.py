@@ -44,7 +44,7 @@ def seconds(value: float | None) -> str:
 
 def stamp(moment: datetime) -> str:
     """An aware time as RFC 3339 in UTC, to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat(timespec="seconds")[:19] + "Z"
 
 
 def span(value: float) -> str:

@@ -27,10 +27,15 @@ def width() -> int:
 
 
 def document(data: Any) -> None:
-    """Print one JSON document."""
-    import json
+    """Print one JSON document; half a character, which JSON cannot hold as it is, is escaped."""
+    import msgspec
 
-    click.echo(json.dumps(data, ensure_ascii=False, indent=2))
+    try:
+        click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2))
+    except UnicodeEncodeError:
+        import json
+
+        click.echo(json.dumps(data, indent=2))
 
 
 def line(data: Any) -> None:

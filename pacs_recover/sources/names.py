@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from urllib.parse import quote
 
 from msgspec import Struct
@@ -36,7 +37,7 @@ UNQUOTED = "/._-+~,=:"
 PLAIN = re.compile(r"[A-Za-z0-9/._~+,=:-]*")
 
 
-class Name(Struct, frozen=True):
+class Name(Struct, frozen=True, gc=False):
     """What one file name says."""
 
     component: str
@@ -55,18 +56,30 @@ def read(name: str, home: str = "") -> Name | None:
     A component that the name itself gives goes before the directory's.
     """
     found = DIGITS.search(name)
-    word = WORD.search(name[: found.start()]) if found else None
-    named, format = word[1] if word else "", format_of(name)
-    component = _component(name, format, named, home)
+    if not found:
+        format = format_of(name)
+        component = _component(name, format, "", home)
+        return Name(component, format, name) if component else None
+    component, format, rest = _around(name[: found.start()], name[found.end() :], home)
     if not component:
         return None
-    if not found:
-        return Name(component, format, name)
     digits, utc = _digits(found), found["utc"] is not None
-    if component != named or not name.startswith(named):
-        return Name(component, format, name, digits, utc)
-    tail = name[found.end() :].removesuffix("." + USUAL.get(component, "/"))
-    return Name(component, format, digits + ("Z" if utc else "") + tail, digits, utc)
+    label = name if rest is None else f"{digits}{'Z' if utc else ''}{rest}"
+    return Name(component, format, label, digits, utc)
+
+
+@lru_cache(maxsize=4096)
+def _around(head: str, tail: str, home: str) -> tuple[str, str, str | None]:
+    """What a name says by all but its digits, which is the same in every name that one script gives.
+
+    The component (empty for no backup), the format, and what its id has after the digits; None where the guide would
+    not have called it so.
+    """
+    word = WORD.search(head)
+    named, format = word[1] if word else "", format_of(f"0{tail}")
+    component = _component(f"{head}0{tail}", format, named, home)
+    usual = component == named and head.startswith(named)
+    return component, format, tail.removesuffix("." + USUAL.get(component, "/")) if usual else None
 
 
 def recorded(key: str, is_there: Callable[[str], object]) -> str:
@@ -143,16 +156,34 @@ def _span(name: Name, mtime: datetime, zone: tzinfo) -> tuple[datetime, datetime
     digits, zone = name.digits, UTC if name.utc else zone
     if not digits:
         return mtime, mtime, ()
+    day, time = digits[:8], digits[9:]
     try:
-        day = datetime(int(digits[:4]), int(digits[4:6]), int(digits[6:8]))
-        if len(digits) == len("YYYYmmdd"):
-            end = day.replace(hour=23, minute=59, second=59)
-            return _readings(day, zone)[0], _readings(end, zone)[-1], ()
-        wall = day.replace(hour=int(digits[9:11]), minute=int(digits[11:13]), second=int(digits[13:]))
-        moment, doubts = _settled(wall, mtime, zone)
+        if not time:
+            begin = datetime.fromisoformat(day)
+            end = begin.replace(hour=23, minute=59, second=59)
+            return _readings(begin, zone)[0], _readings(end, zone)[-1], ()
+        if time > "24":  # which some versions of Python take for the next day
+            return None
+        wall, offset = datetime.fromisoformat(f"{digits}Z"), _offset(day, zone)
+        if offset is not None:
+            return (moment := wall - offset), moment, ()
+        moment, doubts = _settled(wall.replace(tzinfo=None), mtime, zone)
     except (ValueError, OverflowError):
         return None
     return moment, moment, doubts
+
+
+@lru_cache(maxsize=4096)
+def _offset(day: str, zone: tzinfo) -> timedelta | None:
+    """How far a zone is from UTC on a whole day; None where that changes on it. ValueError, OverflowError.
+
+    It is the same where it is the same at both ends: no zone of the tz database changes twice within four days but
+    one, in 1939.
+    """
+    first = datetime.fromisoformat(day).replace(tzinfo=zone)
+    offset = first.utcoffset()
+    last = first.replace(hour=23, minute=59, second=59, fold=1)
+    return offset if offset == last.utcoffset() else None
 
 
 def _readings(wall: datetime, zone: tzinfo) -> tuple[datetime, ...]:
