@@ -28,6 +28,7 @@ DIGITS = re.compile(
 )
 WORD = re.compile(r"(?:^|[._-])(config|certs|queue|logs)[_-]$")
 LOG = re.compile(r"\.log(?:$|[.-])")
+USUAL_DIGITS = len("YYYYmmdd_HHMMSS")
 USUAL = {"config": "tar.gz", "certs": "tar.enc", "queue": "db.gz"}
 """How the guide's scripts wrap each component: the part of a name that its id leaves out."""
 CONTENTS = {"config": ("tar",), "certs": ("tar",), "queue": ("db", "tar")}
@@ -101,8 +102,9 @@ def _component(name: str, format: str, named: str, home: str) -> str:
 
 
 def _digits(found: re.Match[str]) -> str:
-    date, time = found["date"].replace("-", ""), found["time"]
-    return f"{date}_{time.replace('-', '').replace(':', '')}" if time else date
+    date, time = found.group("date", "time")
+    text = f"{date}_{time}" if time else date
+    return text if len(text) == USUAL_DIGITS else text.replace("-", "").replace(":", "")
 
 
 def backup_id(name: Name, parts: tuple[str, ...], source: str) -> str:
@@ -110,9 +112,18 @@ def backup_id(name: Name, parts: tuple[str, ...], source: str) -> str:
 
     What is not plain is %-encoded, as names are data: they may hold line ends, escape sequences or markup.
     """
-    own = parts.index(name.component) if name.component in parts else len(parts)
-    label = "/".join((name.component, *parts[:own], *parts[own + 1 :], name.label))
-    return f"{label if PLAIN.fullmatch(label) else quote(os.fsencode(label), safe=UNQUOTED)}@{source}"
+    return f"{_where(name.component, parts)}{_quoted(name.label)}@{source}"
+
+
+@lru_cache(maxsize=4096)
+def _where(component: str, parts: tuple[str, ...]) -> str:
+    """What the ids of one component's files in one directory begin with."""
+    own = parts.index(component) if component in parts else len(parts)
+    return _quoted("".join(f"{part}/" for part in (component, *parts[:own], *parts[own + 1 :])))
+
+
+def _quoted(label: str) -> str:
+    return label if PLAIN.fullmatch(label) else quote(os.fsencode(label), safe=UNQUOTED)
 
 
 class Ids:
@@ -140,8 +151,8 @@ def taken(name: Name, status: os.stat_result, zone: tzinfo, now: datetime) -> tu
         facts += (Fact("time", f"{name.digits} is no date: the time is the file's own", "warn"),)
         span = mtime, mtime, ()
     first, last, doubts = span
-    moment = min(max(mtime, first), last)
-    return moment, (*facts, *doubts, *_odd(moment, mtime, now), *_empty(name, status))
+    moment = first if first is last else min(max(mtime, first), last)
+    return moment, facts + doubts + _odd(moment, mtime, now) + _empty(name, status)
 
 
 def _mtime(status: os.stat_result) -> tuple[datetime, tuple[Fact, ...]]:
@@ -208,15 +219,16 @@ def _settled(wall: datetime, mtime: datetime, zone: tzinfo) -> tuple[datetime, t
 
 
 def _odd(moment: datetime, mtime: datetime, now: datetime) -> tuple[Fact, ...]:
-    facts = []
-    if moment > now + SKEW:
-        facts.append(Fact("time", "in the future: are the source's time zone and this host's clock right?", "warn"))
+    facts: tuple[Fact, ...] = ()
+    if moment - now > SKEW:
+        facts += (Fact("time", "in the future: are the source's time zone and this host's clock right?", "warn"),)
     if (apart := abs(moment - mtime)) > FAR:
         written = f"the file was written {stamp(mtime)}, {count(apart.days, 'day')} from what its name says"
-        facts.append(Fact("time", written, "warn"))
-    return tuple(facts)
+        facts += (Fact("time", written, "warn"),)
+    return facts
 
 
 def _empty(name: Name, status: os.stat_result) -> tuple[Fact, ...]:
-    empty = status.st_size == 0 and name.component != "logs"
-    return (Fact("size", "an empty file, no backup", "warn"),) if empty else ()
+    if status.st_size or name.component == "logs":
+        return ()
+    return (Fact("size", "an empty file, no backup", "warn"),)
