@@ -14,8 +14,7 @@ from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, json_option, leave
 from pacs_recover.cli.groups import sites_option
 from pacs_recover.errors import RecoverError, UsageError
-from pacs_recover.keeping.reporting import fact_json
-from pacs_recover.keeping.risks import risks
+from pacs_recover.keeping.risks import fact_json, risks
 from pacs_recover.text import both_times, safe
 from pacs_recover.wrapping import SYMBOLS
 
