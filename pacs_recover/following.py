@@ -22,7 +22,8 @@ from pacs_recover.errors import BadBackup, RecoverError, SourceError
 from pacs_recover.events import Effect, Question
 from pacs_recover.model import Amount, Fact, Service, Work
 from pacs_recover.site import Site
-from pacs_recover.site.model import LitestreamConfig, ServiceConfig
+from pacs_recover.site.services import ServiceConfig
+from pacs_recover.site.sources import LitestreamConfig
 from pacs_recover.target import places
 from pacs_recover.text import both_times, safe, seconds
 

@@ -31,6 +31,8 @@ LOG = re.compile(r"\.log(?:$|[.-])")
 USUAL_DIGITS = len("YYYYmmdd_HHMMSS")
 USUAL = {"config": "tar.gz", "certs": "tar.enc", "queue": "db.gz"}
 """How the guide's scripts wrap each component: the part of a name that its id leaves out."""
+WITH_AGE = re.compile(r"(?:\.tar|\.db)?(?:\.gz)?\.age$")
+"""The same of what is encrypted with age, of which the id says just that."""
 CONTENTS = {"config": ("tar",), "certs": ("tar",), "queue": ("db", "tar")}
 BESIDE = (*RECORDS, ".sha512", ".md5", ".asc", ".sig", ".part", ".tmp")
 """Ends of names that lie beside backups and are none."""
@@ -80,7 +82,8 @@ def _around(head: str, tail: str, home: str) -> tuple[str, str, str | None]:
     named, format = word[1] if word else "", format_of(f"0{tail}")
     component = _component(f"{head}0{tail}", format, named, home)
     usual = component == named and head.startswith(named)
-    return component, format, tail.removesuffix("." + USUAL.get(component, "/")) if usual else None
+    rest = WITH_AGE.sub(".age", tail).removesuffix("." + USUAL.get(component, "/"))
+    return component, format, rest if usual else None
 
 
 def recorded(key: str, is_there: Callable[[str], object]) -> str:
