@@ -12,7 +12,7 @@ from msgspec import Struct
 from pacs_recover.errors import BadBackup, SourceError
 from pacs_recover.formats import lz4_frame, sqlite
 from pacs_recover.formats.ltx import Header, Pages, header
-from pacs_recover.formats.streams import leave_room
+from pacs_recover.formats.streams import CHUNK, leave_room
 from pacs_recover.formats.wal import Log
 from pacs_recover.sources.litestream_plan import EARLIER, Range, Recipe, Segment
 from pacs_recover.sources.litestream_store import Entry, Store
@@ -53,14 +53,14 @@ def from_chain(store: Store, chain: tuple[Range, ...], out: int) -> Reached:
     seen = bytearray(last.pages + 1)
     with _writing():
         os.ftruncate(out, last.size)
-    for one in chain:
-        found = _put_range(store, one, last, seen, out)
+    for one in reversed(chain):  # the newest content of a page is met first: each is written once
+        _put_range(store, one, last, seen, out)
     if last.lock_page <= last.pages:
         seen[last.lock_page] = 1
     if (missing := seen.find(0, 1)) > 0:
         raise BadBackup(f"page {missing:,} of {last.pages:,} is in no file up to {safe(chain[-1].entry.key)}", EARLIER)
     _durable(out)
-    return _reached(found.taken_at, f"transaction {found.last:016x}", [one.entry for one in chain])
+    return _reached(last.taken_at, f"transaction {last.last:016x}", [one.entry for one in chain])
 
 
 def _too_small(store: Store, chain: tuple[Range, ...]) -> BadBackup:
@@ -81,20 +81,22 @@ def head_of(store: Store, one: Range) -> Header:
     return found
 
 
-def _put_range(store: Store, one: Range, last: Header, seen: bytearray, out: int) -> Header:
+def _put_range(store: Store, one: Range, last: Header, seen: bytearray, out: int) -> None:
+    """Write the pages of one file that no newer one had; the file is read and proven to its end in any case."""
     name = safe(one.entry.key)
     with store.open(one.entry.key) as raw:
         pages = Pages(raw, name)
         found = pages.header
         if (found.first, found.last, found.page_size) != (one.first, one.last, last.page_size):
             raise lz4_frame.damaged(name, "its header is not that of its name, or of its neighbours' page size")
+        run = Run(out)
         for number, page in pages:
-            if number <= last.pages:
+            if number <= last.pages and not seen[number]:
                 seen[number] = 1
-                _put(out, page, number)
+                run.put(number, page)
+        run.end()
     if one.last == last.last and found != last:
         raise SourceError(f"{name} changed while it was read", "try again")
-    return found
 
 
 def from_recipe(store: Store, recipe: Recipe, out: int) -> Reached:
@@ -164,6 +166,28 @@ def _checkpoint(log: Log, out: int, index: int) -> None:
 
 def _reached(at: datetime, point: str, entries: list[Entry]) -> Reached:
     return Reached(at, point, len(entries), sum(one.size for one in entries))
+
+
+class Run:
+    """Pages on their way into a database: those that lie side by side are written together."""
+
+    def __init__(self, out: int) -> None:
+        self._out = out
+        self._first = 0
+        self._pages: list[bytes] = []
+
+    def put(self, number: int, page: bytes) -> None:
+        """Take one more page, numbered from 1. SourceError where writing fails."""
+        if number != self._first + len(self._pages) or len(self._pages) * len(page) >= CHUNK:
+            self.end()
+            self._first = number
+        self._pages.append(page)
+
+    def end(self) -> None:
+        """Write what is left. SourceError."""
+        if self._pages:
+            _write(self._out, b"".join(self._pages), (self._first - 1) * len(self._pages[0]))
+        self._pages.clear()
 
 
 def _put(out: int, page: bytes, number: int) -> None:
