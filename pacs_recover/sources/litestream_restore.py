@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import groupby
+from pathlib import Path
 
 from msgspec import Struct
 
 from pacs_recover.errors import BadBackup, SourceError
-from pacs_recover.formats import lz4_frame, sqlite
+from pacs_recover.formats import lz4_frame, sqlite, wal
 from pacs_recover.formats.ltx import Header, Pages, header
 from pacs_recover.formats.streams import CHUNK, leave_room
 from pacs_recover.formats.wal import Log
@@ -99,23 +101,58 @@ def _put_range(store: Store, one: Range, last: Header, seen: bytearray, out: int
         raise SourceError(f"{name} changed while it was read", "try again")
 
 
-def from_recipe(store: Store, recipe: Recipe, out: int) -> Reached:
-    """Write the database that a 0.3 snapshot and the segments after it make into an empty file.
+def from_recipe(store: Store, recipe: Recipe, out: int, path: Path) -> Reached:
+    """Write the database that a 0.3 snapshot and the segments after it make into an empty file, ``out`` at ``path``.
 
     Raises BadBackup that names a file, Foreign, SourceError, Vanished.
     """
-    page_size = _put_snapshot(store, recipe.snapshot.entry, out)
-    log, before = Log(), recipe.snapshot.index - 1
-    for one in recipe.segments:
-        if one.index != before:
-            _checkpoint(log, out, before)
-            log, before = Log(), one.index
-        _replay(store, one, log, page_size, out)
-    _checkpoint(log, out, before)
+    page_size, size = _put_snapshot(store, recipe.snapshot.entry, out), 0
+    for index, group in groupby(recipe.segments, key=lambda one: one.index):
+        segments = tuple(group)
+        size = _folded(store, segments, page_size, path) or _replayed(store, segments, page_size, out, index)
     _durable(out)
     end = recipe.segments[-1]
-    point = f"generation {end.generation}, log {end.index:08x} up to {log.size:,} bytes"
+    point = f"generation {end.generation}, log {end.index:08x} up to {size:,} bytes"
     return _reached(end.entry.modified, point, [recipe.snapshot.entry, *(one.entry for one in recipe.segments)])
+
+
+def _folded(store: Store, segments: tuple[Segment, ...], page_size: int, database: Path) -> int:
+    """The bytes of one whole log that SQLite itself found right to its last frame, and has written into the database.
+
+    0 where anything is odd: what that is, and in which file, ``_replayed`` finds out.
+    """
+    log = Path(f"{database}-wal")
+    with _writing(), log.open("x+b") as file:
+        try:
+            size = _joined(store, segments, file.fileno())
+            return size if size and wal.applied(database, page_size) else 0
+        finally:
+            log.unlink(missing_ok=True)
+
+
+def _joined(store: Store, segments: tuple[Segment, ...], out: int) -> int:
+    """Write the log that segments are cut from; its size, or 0 where they do not fit, or end amid a transaction."""
+    at = 0
+    for one in segments:
+        if one.offset != at:
+            return 0
+        with store.open(one.entry.key) as raw:
+            for piece in lz4_frame.unpacked(raw, safe(one.entry.key)):
+                leave_room(out)
+                _write(out, piece, at)
+                at += len(piece)
+        if not wal.ends_with_commit(out, at):
+            return 0
+    return at
+
+
+def _replayed(store: Store, segments: tuple[Segment, ...], page_size: int, out: int, index: int) -> int:
+    """The bytes of one whole log whose frames were written into the database one by one."""
+    log = Log()
+    for one in segments:
+        _replay(store, one, log, page_size, out)
+    _checkpoint(log, out, index)
+    return log.size
 
 
 def _put_snapshot(store: Store, entry: Entry, out: int) -> int:
