@@ -85,10 +85,10 @@ class Log:
         return int(number)
 
 
-def ends_with_commit(log: int, size: int) -> bool:
-    """Whether the first ``size`` bytes of an open log are whole frames, of which the last is a commit. OSError."""
-    frame = FRAME + int.from_bytes(os.pread(log, 4, 8))
-    whole = size > HEADER and (size - HEADER) % frame == 0
+def ends_with_commit(log: int, size: int, page_size: int) -> bool:
+    """Whether the first ``size`` bytes of an open log are whole frames of such pages, the last a commit. OSError."""
+    frame = FRAME + page_size
+    whole = size > HEADER and (size - HEADER) % frame == 0 and os.pread(log, 4, 8) == page_size.to_bytes(4)
     return whole and os.pread(log, 4, size - frame + 4) != bytes(4)
 
 

@@ -124,13 +124,13 @@ def _folded(store: Store, segments: tuple[Segment, ...], page_size: int, databas
     log = Path(f"{database}-wal")
     with _writing(), log.open("x+b") as file:
         try:
-            size = _joined(store, segments, file.fileno())
+            size = _joined(store, segments, page_size, file.fileno())
             return size if size and wal.applied(database, page_size) else 0
         finally:
             log.unlink(missing_ok=True)
 
 
-def _joined(store: Store, segments: tuple[Segment, ...], out: int) -> int:
+def _joined(store: Store, segments: tuple[Segment, ...], page_size: int, out: int) -> int:
     """Write the log that segments are cut from; its size, or 0 where they do not fit, or end amid a transaction."""
     at = 0
     for one in segments:
@@ -141,7 +141,7 @@ def _joined(store: Store, segments: tuple[Segment, ...], out: int) -> int:
                 leave_room(out)
                 _write(out, piece, at)
                 at += len(piece)
-        if not wal.ends_with_commit(out, at):
+        if not wal.ends_with_commit(out, at, page_size):
             return 0
     return at
 

@@ -94,8 +94,9 @@ def test_only_whole_frames_of_which_the_last_is_a_commit_end_a_segment(tmp_path:
     path = tmp_path / "a.wal"
     path.write_bytes(wal(FRAMES))
     with path.open("rb") as file:
-        found = [size for size in range(32 + 3 * 536 + 1) if ends_with_commit(file.fileno(), size)]
-    assert found == [32 + 2 * 536, 32 + 3 * 536]
+        found = [size for size in range(32 + 3 * 536 + 1) if ends_with_commit(file.fileno(), size, 512)]
+        assert found == [32 + 2 * 536, 32 + 3 * 536]
+        assert not ends_with_commit(file.fileno(), 32 + 1048, 1024)
 
 
 @given(st.data())
