@@ -17,6 +17,10 @@ SLOW = {"TEXTUAL_FPS": "10", "TEXTUAL_ANIMATIONS": "none", "TEXTUAL_SMOOTH_SCROL
 """Ten frames a second, nothing that moves by itself."""
 ANSI = "ansi-dark"
 FULL = "textual-dark"
+OTHER = {"ansi-dark": "ansi-light", "textual-dark": "textual-light"}
+"""The same for a light background."""
+LIGHT = ("7", "15")
+"""Backgrounds in ``$COLORFGBG``, which some terminals set, that are white."""
 
 MakeDemo = Callable[[], "tuple[Session, Mapping[str, str]]"]
 """Makes a demo site: its session and the guide's sentence for each screen."""
@@ -30,10 +34,12 @@ def run(
     slow: bool | None = None,
     guide: Mapping[str, str] | None = None,
     make_demo: MakeDemo | None = None,
+    sites: Path | None = None,
 ) -> int:
     """Open the console and return its exit code; ``slow`` None is automatic on SSH. Refused where there is no screen.
 
-    ``guide`` is a sentence for each screen of a demo; ``make_demo`` makes one where there is no site.
+    ``sites`` is a directory of site files: the first screen is their table. ``guide`` is a sentence for each screen of
+    a demo; ``make_demo`` makes one where there is no site.
     """
     environ = os.environ
     refuse_terminal(environ, sys.stdin.isatty() and sys.stdout.isatty())
@@ -44,7 +50,12 @@ def run(
             environ.setdefault(name, value)
     from pacs_recover.screens.console import Console
 
-    console = Console(lambda: open_site(site, state, read_only), guide, read_only=read_only)
+    if sites:
+        from pacs_recover.sessions import Sessions
+
+        console = Console(None, read_only=read_only, sites=Sessions(sites.absolute(), state, read_only))
+    else:
+        console = Console(lambda: open_site(site, state, read_only), guide, read_only=read_only)
     if make_demo and not read_only:
         console.make_demo = make_demo
     code = console.run(mouse=False)
@@ -66,9 +77,13 @@ def is_slow(environ: Mapping[str, str]) -> bool:
 
 
 def theme_of(environ: Mapping[str, str], slow: bool) -> str:
-    """The terminal's own 16 colours on a slow link, where it has no more, and where colour is not wanted."""
+    """The terminal's own 16 colours on a slow link, where it has no more, and where colour is not wanted.
+
+    Light where the terminal says so.
+    """
     few = "256color" not in environ.get("TERM", "") and not environ.get("COLORTERM")
-    return ANSI if slow or few or "NO_COLOR" in environ else FULL
+    theme = ANSI if slow or few or "NO_COLOR" in environ else FULL
+    return OTHER[theme] if environ.get("COLORFGBG", "").rpartition(";")[2] in LIGHT else theme
 
 
 def refuse_terminal(environ: Mapping[str, str], interactive: bool) -> None:

@@ -11,6 +11,7 @@ from pacs_recover.components import Afterwards, Component, Job, carry_over, regi
 from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.model import Step
 from pacs_recover.target import places
+from pacs_recover.target.control import answer_timeout
 from pacs_recover.text import count, safe, size
 
 MARGIN = 64 << 20
@@ -41,7 +42,8 @@ def _steps(job: Job, parts: list[Component]) -> Iterator[Step]:
     for question in job.questions:
         yield Step(question.title, lambda question=question: question.details, kind="ask")  # type: ignore[misc]
     if job.validation is not None:
-        yield Step(f"Stop {names}", lambda: job.target.control.stop(), phase="down")
+        longest = len(job.services) * job.look.site.stop_timeout
+        yield Step(f"Stop {names}", lambda: job.target.control.stop(), budget=longest, phase="down")
     for part in parts:
         yield from part.swap(job)
     yield Step("What is live is what was verified", lambda: job.target.check_live(), kind="check")
@@ -55,11 +57,13 @@ def _steps(job: Job, parts: list[Component]) -> Iterator[Step]:
 
 
 def _proof(job: Job, names: str, validation: tuple[Step, ...]) -> Iterator[Step]:
-    yield Step(f"Start {names}", lambda: job.target.control.start())
+    site = job.look.site
+    yield Step(f"Start {names}", lambda: job.target.control.start(), budget=len(job.services) * site.start_timeout)
     yield Step(
         "PACS Bridge runs and answers",
         lambda: job.target.control.answering(),
         kind="check",
+        budget=answer_timeout(site),
         phase="up",
     )
     yield from validation

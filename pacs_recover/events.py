@@ -112,6 +112,8 @@ class Request(Struct, frozen=True, kw_only=True):
     drill: Drill | None = None
     at: datetime | None = None
     """The time whose state was asked for, if the operator said one."""
+    reading_seconds: float | None = None
+    """How long the plan took to read and judge the backups, which the run does once more; None where not measured."""
 
 
 class Event(Struct, frozen=True, kw_only=True, tag_field="kind", tag=str.lower, omit_defaults=True):

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from pacs_recover import pace, questions, report
-from pacs_recover.events import Answered, AnyEvent, Asked, StepLine
+from pacs_recover import projecting, questions, report
+from pacs_recover.events import Answered, AnyEvent, Asked
 from pacs_recover.journal import is_written, read
 from pacs_recover.pace import Pace
 from pacs_recover.report import Report
@@ -36,7 +36,7 @@ def lines(told: Report, events: list[AnyEvent], known: Pace, program: str, now: 
     yield f"Run: {safe(told.run)}, {what} of {', '.join(told.components) or 'unknown parts'}, {_who(told, events)}"
     yield f"State: {report.headline(told)}"
     if told.outcome == "running":
-        yield f"Time: {_time(told, known, first.steps if first else ())}"
+        yield f"Time: {_time(told, known, events)}"
     yield from _steps(told)
     yield from _wrong(told)
     if told.outcome == "running" and (asked := _open(events)):
@@ -56,18 +56,18 @@ def _who(told: Report, events: list[AnyEvent]) -> str:
     return f"begun by {safe(told.operator) or 'unknown'}{began}{now}"
 
 
-def _time(told: Report, known: Pace, steps: tuple[StepLine, ...]) -> str:
+def _time(told: Report, known: Pace, events: list[AnyEvent]) -> str:
     rto = told.rto_seconds
     text = f"{seconds(told.total_seconds)} so far, RTO {seconds(rto)}"
     if told.recovery_seconds is not None:
         return f"{text}; it answered after {seconds(told.recovery_seconds)} and has to stay up"
     if told.going_back:
         return f"{text}; it is rolling back, by itself"
-    end = pace.projected(told, known, steps)
+    end = projecting.projected(told, known, events)
     if end is None:
         return f"{text}; when it ends is unknown: no such run went well here yet"
-    late = "" if rto is None or end <= rto else ", the RTO will be MISSED"
-    return f"{text}; ends at about {seconds(end)}, in {seconds(max(0.0, end - told.total_seconds))}{late}"
+    late = "" if rto is None or end.seconds <= rto else f", the RTO {'will' if end.is_seen else 'may'} be MISSED"
+    return f"{text}; {end.words()}, in {seconds(max(0.0, end.seconds - told.total_seconds))}{late}"
 
 
 def _steps(told: Report) -> Iterator[str]:

@@ -134,7 +134,7 @@ def plan_json(made: Plan) -> dict[str, Any]:
         "rto_seconds": request.rto_seconds,
         "predicted_seconds": _rounded(made.predicted_seconds),
         "predicted_downtime_seconds": _rounded(made.predicted_downtime_seconds),
-        "reading_seconds": _rounded(made.reading_seconds),
+        "reading_seconds": _rounded(made.request.reading_seconds),
         "carry_over": request.carry_over,
         "carry_over_seconds": _rounded(made.carry_over_seconds),
         "backups": backups,

@@ -41,10 +41,13 @@ HELP = {
 """The gauges, and what each says."""
 
 
-def nagios(every: Sequence[Status]) -> tuple[int, str]:
-    """The exit status and the one line, with performance data, of one site or many."""
-    code = RANK[worst([one["state"] for one in every])]
-    said = "; ".join(filter(None, (_said(one) for one in every))) or _fine(every)
+def nagios(every: Sequence[Status], failed: Sequence[str] = ()) -> tuple[int, str]:
+    """The exit status and the one line, with performance data, of one site or many.
+
+    ``failed`` says of site files that gave no status why: that is critical.
+    """
+    code = RANK["bad" if failed else worst([one["state"] for one in every])]
+    said = "; ".join(filter(None, (*failed, *(_said(one) for one in every)))) or _fine(every)
     data = " ".join(word for one in every for word in _data(one, many=len(every) > 1))
     return code, f"PACS_RECOVER {WORDS[code]} - {_plain(said)} | {data}"
 
@@ -91,18 +94,25 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:g}" if value < 1e6 else f"{value:.0f}"
 
 
-def prometheus(every: Sequence[Status]) -> str:
-    """Each gauge with all its values (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
-    found: dict[str, list[str]] = {}
+def prometheus(every: Sequence[Status], failed: Sequence[str] = ()) -> str:
+    """Each gauge with all its values (https://prometheus.io/docs/instrumenting/exposition_formats/).
+
+    ``failed`` names site files that gave no status: their state is bad, under the file's name.
+    """
+    found = {"state": [_sample("state", {"site": name}, RANK["bad"]) for name in failed]} if failed else {}
     for status in every:
         for name, labels, value in _gauges(status):
             if value is not None:
-                words = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
-                found.setdefault(name, []).append(f"pacs_recover_{name}{{{words}}} {float(value):.15g}")
+                found.setdefault(name, []).append(_sample(name, labels, value))
     lines = []
     for name, values in found.items():
         lines += [f"# HELP pacs_recover_{name} {HELP[name]}", f"# TYPE pacs_recover_{name} gauge", *values]
     return "\n".join(lines) + "\n"
+
+
+def _sample(name: str, labels: Mapping[str, str], value: float) -> str:
+    words = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
+    return f"pacs_recover_{name}{{{words}}} {float(value):.15g}"
 
 
 def _escaped(text: str) -> str:

@@ -63,19 +63,6 @@ def predicted(steps: Sequence[StepLine], pace: Pace, carrying: float | None = No
     return sum(pace[step.title] for step in told) + ((carrying or 0.0) if carries else 0.0)
 
 
-def projected(told: report.Report, pace: Pace, steps: Sequence[StepLine]) -> float | None:
-    """Seconds from the start at which it will answer, by how long the steps that are left took in earlier runs."""
-    left = 0.0
-    for line, step in zip(steps, told.steps, strict=False):
-        if line.phase in ("soak", "after") or step.state == "passed" or line.kind == "ask":
-            continue
-        if line.title not in pace:
-            return None
-        spent = step.seconds or 0.0 if step.state == "running" else 0.0
-        left += max(0.0, pace[line.title] - spent)
-    return told.total_seconds + left
-
-
 def predicted_downtime(steps: Sequence[StepLine], pace: Pace, carrying: float | None = None) -> float | None:
     """Of these, the seconds from the stop to the answer."""
     phases = [step.phase for step in steps]

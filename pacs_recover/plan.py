@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from pacs_recover import engine, following, pace
@@ -47,8 +48,6 @@ class Plan(Struct, frozen=True, kw_only=True):
     """Until the service answers, by earlier runs and without the waiting for a person; None where unknown."""
     predicted_downtime_seconds: float | None = None
     """Of these, from the stop to the answer."""
-    reading_seconds: float | None = None
-    """How long this plan took to read and judge its backups, which a run does once more; None where not measured."""
     carry_over_seconds: float | None = None
     """How much longer the service is down because messages are carried over; None where none are, or unknown."""
     previews: dict[str, Preview] = {}
@@ -60,7 +59,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     @property
     def expectation(self) -> Fact:
         """How long it will take, against the RTO."""
-        measured = pace.measured(self.reading_seconds, sum(choice.bytes for choice in self.request.choices))
+        measured = pace.measured(self.request.reading_seconds, sum(choice.bytes for choice in self.request.choices))
         return pace.expectation(
             self.predicted_seconds, self.predicted_downtime_seconds, self.request.rto_seconds, measured
         )
@@ -113,6 +112,7 @@ def _make(site: Site, state: State, wanted: Wanted) -> Plan:
             comparisons[backup.component] = _compared(backup, scratch, together)
         disagreements = _disagreements(together)
     request = _request(site, live, choices, comparisons, wanted)
+    request = msgspec.structs.replace(request, reading_seconds=reading)
     found = (fact for comparison in comparisons.values() for fact in comparison.findings)
     job = Job(look=look, choices=choices, questions=request.questions, open=open_backup, services=services)
     steps, carrying = engine.lines(checklist(job)), _carrying(comparisons)
@@ -127,7 +127,6 @@ def _make(site: Site, state: State, wanted: Wanted) -> Plan:
         anchor=wanted.at or max(backup.taken_at for backup in wanted.backups),
         predicted_seconds=pace.predicted(steps, known, carrying),
         predicted_downtime_seconds=pace.predicted_downtime(steps, known, carrying),
-        reading_seconds=reading,
         carry_over_seconds=carrying,
         previews=previews,
         findings=(

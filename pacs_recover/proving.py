@@ -113,7 +113,7 @@ def _judged(
     points.append(Check(EXTRACTS, "ok", _extracted(done)))
     try:
         seen = judge(part, backup, done, into, look)
-        facts = (*backup.findings, *looks.told(site, backup, state), *seen.facts)
+        facts = (*seen.facts, *backup.findings, *looks.told(site, backup, state))
         details = seen.details
     except BadBackup as error:
         facts, details = (Fact("content", told(error), "bad"),), {}

@@ -22,6 +22,7 @@ from pacs_recover import (
     drilling,
     findings,
     front,
+    group,
     handover,
     live,
     looks,
@@ -105,7 +106,7 @@ class Session(Past):
 
     def status(self, found: Catalog) -> dict[str, Any]:
         """Freshness of these backups, and the services."""
-        return looks.status(self.site, found, self.state)
+        return group.looked_at(self.site, found, self.state)
 
     def live(self) -> dict[str, Any]:
         """How much waits in the live queue, how long the live certificates last; unknown where that takes long."""
@@ -268,8 +269,13 @@ def open_session(site_option: Path | None, state_option: Path | None, read_only:
             f"looked for {site.finding.USUAL} and {', '.join(map(str, _usual_places(loaded)))}",
         )
     named = found.path if found.path != site.finding.USUAL else None
+    return session_of(loaded, named, state_option, read_only)
+
+
+def session_of(of: Site, named: Path | None, state_option: Path | None, read_only: bool) -> Session:
+    """The session of a site that is named by this file."""
     command = calling.program(named, state_option, read_only=read_only)
-    return Session(loaded, State(state_option or default_place()), read_only, command)
+    return Session(of, State(state_option or default_place()), read_only, command)
 
 
 def _usual_places(of: Site) -> tuple[Path, ...]:

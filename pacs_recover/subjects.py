@@ -32,7 +32,7 @@ class Subject:
 
     @property
     def is_source(self) -> bool:
-        """Whether it is a source that could not be read."""
+        """Whether it is a source, or a whole site, that could not be read."""
         return self.name.startswith("@")
 
 
@@ -52,6 +52,11 @@ def subjects(
 def of_backup(site: Site, backup: Backup) -> Subject:
     """A backup as what is to be verified."""
     return Subject(site, backup.id, backup.component, backup)
+
+
+def of_file(name: str, why: str) -> Subject:
+    """A site file that is none: nothing of it can be looked for."""
+    return Subject(Site(name=name), f"@{name}", missing=f"the site could not be read: {why}", is_newest=True)
 
 
 def _newest(site: Site, found: Catalog, component: str, at: datetime | None) -> Subject:

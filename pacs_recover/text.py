@@ -42,6 +42,16 @@ def seconds(value: float | None) -> str:
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 
+def brief(seconds: float | None) -> str:
+    """A rough duration in one unit: ``40s``, ``90m``, ``20h``, ``7d``."""
+    if seconds is None:
+        return "-"
+    for limit, unit, name in ((60, 1, "s"), (7200, 60, "m"), (172800, 3600, "h")):
+        if abs(seconds) < limit:
+            return f"{int(seconds / unit)}{name}"
+    return f"{int(seconds / 86400):,}d"
+
+
 def stamp(moment: datetime) -> str:
     """An aware time as RFC 3339 in UTC, to the second."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

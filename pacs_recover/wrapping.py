@@ -22,6 +22,9 @@ SYMBOLS = {
 LONGEST = 2000
 """Characters of one piece of outside text; evidence is a sentence, not a file."""
 
+FIRST_ODD = "\u0300"
+"""The first character that may take other than one column."""
+
 
 def clean(text: str) -> str:
     """Outside text on one line, its control characters escaped."""
@@ -34,6 +37,8 @@ def columns(text: str) -> int:
 
 
 def _width(char: str) -> int:
+    if char < FIRST_ODD:
+        return 1
     if unicodedata.combining(char):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
@@ -50,11 +55,15 @@ def wrap(text: str, width: int, start: str = "") -> list[str]:
     A word without room beside the indent gets less of it, and is never broken: it is a path or a command to copy.
     """
     lines, line, gap = [], start, ""
+    indent = used = columns(start)
     for word in clean(text).split(" "):
-        if columns(line + gap + word) <= width:
+        wide = columns(word)
+        if used + len(gap) + wide <= width:
             line += gap + word
+            used += len(gap) + wide
         else:
             lines += [line.rstrip()] if line.strip() else []
-            line = " " * max(0, min(columns(start), width - columns(word))) + word
+            less = max(0, min(indent, width - wide))
+            line, used = " " * less + word, less + wide
         gap = " "
     return [*lines, line.rstrip()]

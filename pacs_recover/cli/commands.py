@@ -77,6 +77,7 @@ def _taught(command: click.Command) -> click.Command:
 
 @click.group(cls=Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--site", "site", type=click.Path(path_type=Path), metavar="FILE", help="The site file.")
+@click.option("--sites", type=click.Path(path_type=Path), metavar="DIR", help="The console of every site file in DIR.")
 @click.option("--state", type=click.Path(path_type=Path), metavar="DIR", help="The state directory (runs, plans).")
 @click.option("--read-only", is_flag=True, help="Refuse everything that changes anything.")
 @click.option("--ticket", metavar="ID", help="The ticket that the audit names (or $PACS_RECOVER_TICKET).")
@@ -86,6 +87,7 @@ def _taught(command: click.Command) -> click.Command:
 def cli(
     click_context: click.Context,
     site: Path | None,
+    sites: Path | None,
     state: Path | None,
     read_only: bool,
     ticket: str | None,
@@ -105,10 +107,15 @@ def cli(
         from pacs_recover import confinement
 
         confinement.enforce(state)
+    if sites and (site or click_context.invoked_subcommand):
+        raise UsageError(
+            "--sites before a command opens the console of many sites, and goes with neither a command nor --site",
+            "leave one out; status and verify have a --sites of their own: pacs-recover status --sites DIR",
+        )
     if click_context.invoked_subcommand is None:
         from pacs_recover.cli.console import open_console
 
-        sys.exit(open_console(site, state, read_only=read_only, slow=slow))
+        sys.exit(open_console(site, state, sites=sites, read_only=read_only, slow=slow))
     from pacs_recover.cli.context import Context
 
     click_context.obj = Context(site, state, read_only, slow)

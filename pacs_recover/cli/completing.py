@@ -28,7 +28,7 @@ PATIENCE = 1.0
 @click.pass_obj
 @guarded
 def completion(context: Context, shell: str) -> None:  # noqa: ARG001 - every command has it
-    """Print what makes SHELL complete commands, options, backups and runs.
+    """Print the completion of commands, backups, runs for SHELL.
 
     \b
     bash: pacs-recover completion bash >/etc/bash_completion.d/pacs-recover

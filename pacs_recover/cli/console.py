@@ -14,9 +14,17 @@ if TYPE_CHECKING:
 
 
 def open_console(
-    site: Path | None = None, state: Path | None = None, *, read_only: bool = False, slow: bool | None = None
+    site: Path | None = None,
+    state: Path | None = None,
+    *,
+    sites: Path | None = None,
+    read_only: bool = False,
+    slow: bool | None = None,
 ) -> int:
-    """Open the console on the site; where there is none, it offers to make a demo. Refused without a terminal."""
+    """Open the console on the site, or on the table of many; where there is none, it offers to make a demo.
+
+    Refused without a terminal.
+    """
     with ExitStack() as stack:
 
         def make_demo() -> tuple[Session, Mapping[str, str]]:
@@ -24,4 +32,4 @@ def open_console(
 
             return demo.session_of(demo.make(stack))
 
-        return app.run(site, state, read_only=read_only, slow=slow, make_demo=make_demo)
+        return app.run(site, state, sites=sites, read_only=read_only, slow=slow, make_demo=make_demo)

@@ -9,12 +9,13 @@ import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 
 import click
 import msgspec
 
-from pacs_recover import looks, report
+from pacs_recover import looks, pace, report
 from pacs_recover.authority import Authority
 from pacs_recover.cli import output
 from pacs_recover.cli.context import interactive, leave, program_for
@@ -23,9 +24,12 @@ from pacs_recover.events import AnyEvent, Asked, Began, Effect, Ended, Failed, H
 from pacs_recover.front import PATIENCE, Following
 from pacs_recover.journal import read
 from pacs_recover.plan import operator
+from pacs_recover.projecting import Outlook, outlook
 from pacs_recover.runs import is_drill
-from pacs_recover.state import JOURNAL
+from pacs_recover.standing import RANK
+from pacs_recover.state import JOURNAL, State
 from pacs_recover.text import safe
+from pacs_recover.wrapping import SYMBOLS
 
 DETACHED = 7
 """Exit code: the run goes on without this front end."""
@@ -82,6 +86,42 @@ def follow(
         return DETACHED
 
 
+class Clock:
+    """A followed run against its RTO."""
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self.events: list[AnyEvent] = []
+        self._rank, self._looked = 0, 0.0
+
+    @cached_property
+    def _pace(self) -> dict[str, float]:
+        return pace.of_run(State(self.run.parent.parent), self.run)
+
+    def outlook(self) -> Outlook | None:
+        """As of now; None before its first line."""
+        if not self.events:
+            return None
+        told = report.fold(self.events, alive=True, run=self.run.name)
+        return outlook(told, self._pace, self.events)
+
+    def words(self) -> str:
+        """The same to stand behind a line; nothing where there is none."""
+        found = self.outlook()
+        return f"; {found.text}" if found else ""
+
+    def worse(self) -> Outlook | None:
+        """The same once a second, where it is worse than it ever was."""
+        if (now := time.monotonic()) - self._looked < 1.0:
+            return None
+        self._looked = now
+        found = self.outlook()
+        if found is None or RANK[found.state] <= self._rank:
+            return None
+        self._rank = RANK[found.state]
+        return found
+
+
 class Telling:
     """Prints events; asks what is asked."""
 
@@ -94,6 +134,7 @@ class Telling:
         """Questions that were answered here."""
         self._passing = False
         """Whether the last line on the terminal says what is being done, and is written over by the next."""
+        self.clock = Clock(following.run)
 
     def until_over(self) -> None:
         """Tell every event as it comes, until the run ends, its worker is gone, or the operator leaves."""
@@ -104,11 +145,19 @@ class Telling:
                 self.tell(event)
             if gone and not fresh:
                 return
+            self._warn()
             if not fresh:
                 time.sleep(PATIENCE)
 
+    def _warn(self) -> None:
+        """Say it once when the RTO is in danger, and once when it is missed."""
+        if (told := self.clock.worse()) and not self.as_json:
+            self._clear()
+            output.paragraph(told.text, f"{SYMBOLS[told.state]} {'RTO':<8} ", err=True)
+
     def tell(self, event: AnyEvent) -> None:
         """Print one event and answer a question where a person is there to answer it."""
+        self.clock.events.append(event)
         if self.as_json:
             output.line(report.line_json(event))
         else:
@@ -133,7 +182,7 @@ class Telling:
         """What passed in one line (its evidence is in the report); all else with what is said of it."""
         head = self.teller.line(_bare(event))
         if isinstance(event, Began | Progress):
-            self._pass_by(head)
+            self._pass_by(head, self.clock.words())
         elif not isinstance(event, Sealed | Effect):
             self._tell_whole(event, head)
 
@@ -146,11 +195,12 @@ class Telling:
         for text in _details(event):
             output.paragraph(text, INDENT, err=True)
 
-    def _pass_by(self, text: str) -> None:
-        """On a terminal, what is being done now, until the next line; nothing in a pipe."""
+    def _pass_by(self, text: str, clock: str) -> None:
+        """On a terminal, what is being done now and when it all ends, until the next line; nothing in a pipe."""
         if sys.stderr.isatty():
             self._clear()
-            click.echo(text[: output.width() - 1], err=True, nl=False)
+            room = output.width() - 1 - len(clock)
+            click.echo(text[:room] + clock if room > len(INDENT) else text[: output.width() - 1], err=True, nl=False)
             self._passing = True
 
     def _clear(self) -> None:

@@ -19,7 +19,7 @@ from pacs_recover.keeping.reporting import contradictions
 from pacs_recover.model import Backup
 from pacs_recover.site import LitestreamConfig, Site
 from pacs_recover.sources.aside import AsideSource
-from pacs_recover.text import both_times, count, safe, size
+from pacs_recover.text import both_times, brief, count, safe, size
 from pacs_recover.verdicts import told
 
 
@@ -72,10 +72,10 @@ def _show_sets(found: Catalog, as_json: bool) -> None:
         every = {"sets": [sets.to_json(one) for one in proposed], "sources": catalog.to_json(found)["sources"]}
         return output.document(every)
     for one in proposed:
-        apart = output.brief(one.spread)
+        apart = brief(one.spread)
         output.paragraph(f"{sets.exact(one.anchor)} ({output.local(one.anchor)} here), within {apart} of each other")
         for backup in one.members:
-            output.paragraph(f"{safe(backup.id)}, {output.brief(one.skew(backup))} before", "  • ")
+            output.paragraph(f"{safe(backup.id)}, {brief(one.skew(backup))} before", "  • ")
         for name in one.missing:
             output.paragraph(f"no backup of {name} from then", "  ! ")
     return None if proposed else output.say("no backups")
@@ -87,7 +87,7 @@ def _row(backup: Backup, now: datetime) -> tuple[str, ...]:
     notes += ["hash recorded"] if backup.recorded else []
     notes += [told(backup)] if backup.verdict != "never" else []
     notes += [] if backup.readable else ["CANNOT BE READ"]
-    old = output.brief((now - backup.taken_at).total_seconds())
+    old = brief((now - backup.taken_at).total_seconds())
     taken, stored = backup.taken_at.strftime("%Y-%m-%d %H:%M"), size(backup.size).replace("Bytes", "B")
     return taken, output.local(backup.taken_at), old, stored, ", ".join(map(safe, (backup.id, *notes)))
 

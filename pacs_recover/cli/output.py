@@ -80,16 +80,6 @@ def facts(of: Iterable[Fact], indent: str = "  ", *, err: bool = False) -> None:
         paragraph(f"{fact.label}: {fact.value}", f"{indent}{SYMBOLS[fact.state]} {WORDS[fact.state]}", err=err)
 
 
-def brief(seconds: float | None) -> str:
-    """A rough duration in one unit: ``40s``, ``90m``, ``20h``, ``7d``."""
-    if seconds is None:
-        return "-"
-    for limit, unit, name in ((60, 1, "s"), (7200, 60, "m"), (172800, 3600, "h")):
-        if abs(seconds) < limit:
-            return f"{int(seconds / unit)}{name}"
-    return f"{int(seconds / 86400):,}d"
-
-
 def local(moment: datetime) -> str:
     """The hour that this host's wall clock showed."""
     return moment.astimezone().strftime("%H:%M")

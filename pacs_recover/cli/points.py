@@ -14,7 +14,7 @@ from pacs_recover.cli.restoring import as_moment
 from pacs_recover.model import Backup
 from pacs_recover.points import Gap, Points
 from pacs_recover.sources import sources_of
-from pacs_recover.text import count, safe
+from pacs_recover.text import brief, count, safe
 
 SHOWN = 20
 """How many points are printed where nobody says how many."""
@@ -64,11 +64,11 @@ def _print(found: Points, shown: Sequence[Backup], more: int) -> None:
 def _rows(shown: Sequence[Backup], gaps: Mapping[str, Gap]) -> Iterator[tuple[str, ...]]:
     now = datetime.now(UTC)
     for one in shown:
-        age = output.brief((now - one.taken_at).total_seconds())
+        age = brief((now - one.taken_at).total_seconds())
         notes = [safe(one.id), *(fact.value for fact in one.findings)]
         yield clock(one.taken_at), f"{one.taken_at.astimezone():%H:%M:%S}", age, ", ".join(notes)
         if gap := gaps.get(one.id):
-            yield "  nothing between", "", output.brief(gap.seconds), gap.reason
+            yield "  nothing between", "", brief(gap.seconds), gap.reason
 
 
 def clock(at: datetime) -> str:

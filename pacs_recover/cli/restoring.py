@@ -20,7 +20,7 @@ from pacs_recover.jobs import LIVE
 from pacs_recover.model import Backup
 from pacs_recover.plan import Plan
 from pacs_recover.selection import gaps, moment, select
-from pacs_recover.text import both_times, precise, safe
+from pacs_recover.text import both_times, brief, precise, safe
 
 
 def as_moment(_: Any, __: Any, text: str | None) -> datetime | None:
@@ -123,7 +123,7 @@ def _skew(made: Plan, backup: Backup) -> str:
     off = sets.skew(backup, made.anchor) if made.anchor and len(made.request.choices) > 1 else 0.0
     if not off:
         return ""
-    return f", {output.brief(abs(off))} {'before' if off > 0 else 'after'} the set's time"
+    return f", {brief(abs(off))} {'before' if off > 0 else 'after'} the set's time"
 
 
 def asked(at: datetime | None, backup: Backup) -> str:
@@ -131,7 +131,7 @@ def asked(at: datetime | None, backup: Backup) -> str:
     if at is None:
         return ""
     short = (at - backup.taken_at).total_seconds()
-    return f"asked for {precise(at)}" + (f", which is {output.brief(short)} later" if short >= 1 else "")
+    return f"asked for {precise(at)}" + (f", which is {brief(short)} later" if short >= 1 else "")
 
 
 def _changes(made: Plan) -> list[str]:

@@ -9,15 +9,17 @@ from typing import Any
 
 import click
 
-from pacs_recover import live, looks, monitoring, standing
+from pacs_recover import group, monitoring, standing
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, json_option, leave
-from pacs_recover.cli.groups import sites_option
+from pacs_recover.cli.groups import Contexts, failed_code, sites_option
 from pacs_recover.errors import RecoverError, UsageError
-from pacs_recover.keeping.reporting import fact_json
-from pacs_recover.keeping.risks import risks
-from pacs_recover.text import both_times, safe
+from pacs_recover.group import Member
+from pacs_recover.text import both_times, brief, safe
 from pacs_recover.wrapping import SYMBOLS
+
+Failures = list[tuple[Member, RecoverError]]
+"""Site files that gave no status, each with why."""
 
 
 @click.command()
@@ -34,40 +36,54 @@ def status(
     nagios: bool,
     prometheus: bool,
     file: Path | None,
-    contexts: Sequence[Context],
+    contexts: Contexts,
     as_json: bool,
 ) -> None:
     """Freshness against RPO, what lives, drills, verification.
 
     What lives now: the services, how much waits in the queue, how many days the certificates last; unfinished runs.
-    Exit status: 0 whatever it says; with --nagios 0 fine, 1 warning, 2 critical, 3 unknown.
+    Exit status: 0 whatever it says; 2 where a file of --sites is no site; with --nagios 0 fine, 1 warning, 2 critical,
+    3 unknown.
     """
     if nagios + prometheus + as_json > 1 or (file and not prometheus):
         raise UsageError("these do not go together", "one of --json, --nagios and --prometheus; --output with the last")
     if nagios:
         _nagios(contexts)
-    every = [_read(one) for one in contexts]
+    every, failed = _read_all(contexts)
     if prometheus:
-        text = monitoring.prometheus(every)
-        return monitoring.write(file, text, context.authority) if file else click.echo(text, nl=False)
-    if as_json:
-        return output.document(every[0] if len(every) == 1 else _group(every))
-    return _print(context, every[0]) if len(every) == 1 else _table(every)
+        text = monitoring.prometheus(every, [member.path.name for member, _ in failed])
+        monitoring.write(file, text, context.authority) if file else click.echo(text, nl=False)
+    elif as_json:
+        output.document(_group(every, failed) if contexts.is_group or failed else every[0])
+    elif contexts.is_group or failed:
+        output.table(group.HEAD, [*map(group.row, every), *(group.failed_row(*one) for one in failed)])
+    else:
+        _print(context, every[0])
+    leave(failed_code(failed))
 
 
 def _read(context: Context) -> dict[str, Any]:
-    listed = context.catalog(brief=True)
-    found = looks.status(context.site, listed, context.state)
-    found["findings"] += [fact_json(fact) for fact in risks(context.site, listed)]
-    found["live"] = live.read(context.site, context.state)
-    found["state"] = standing.worst([state for state, _ in standing.issues(found)])
-    return found
+    return group.status(context.site, context.catalog(brief=True), context.state)
 
 
-def _nagios(contexts: Sequence[Context]) -> None:
+def _read_all(contexts: Contexts) -> tuple[list[dict[str, Any]], Failures]:
+    """The status of each site, and what gave none: one of many keeps nobody from the others. RecoverError of one."""
+    every, failed = [], list(contexts.failed)
+    for one in contexts:
+        try:
+            every.append(_read(one))
+        except RecoverError as problem:
+            if not contexts.is_group:
+                raise
+            failed.append((Member(one.site_option or Path(one.site.name), one.site), problem))
+    return every, failed
+
+
+def _nagios(contexts: Contexts) -> None:
     """Print the line and leave: whatever fails is an unknown, in the same form."""
     try:
-        code, line = monitoring.nagios([_read(one) for one in contexts])
+        every, failed = _read_all(contexts)
+        code, line = monitoring.nagios(every, [f"{one.path.name}: {problem.message}" for one, problem in failed])
     except RecoverError as error:
         code, line = monitoring.unknown(error.message)
     except OSError as error:
@@ -76,18 +92,9 @@ def _nagios(contexts: Sequence[Context]) -> None:
     leave(code)
 
 
-def _group(every: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {"sites": list(every), "state": standing.worst([one["state"] for one in every])}
-
-
-def _table(every: Sequence[dict[str, Any]]) -> None:
-    def row(one: dict[str, Any]) -> tuple[str, ...]:
-        ages = [output.brief(one[part]["age_seconds"]) for part in ("verification", "drill")]
-        said = [text for _, text in standing.issues(one)]
-        more = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
-        return SYMBOLS[one["state"]], safe(one["site"]), *ages, said[0] + more if said else "all fine"
-
-    output.table(("", "SITE", "VERIFIED", "DRILL", "WORST"), map(row, every))
+def _group(every: Sequence[dict[str, Any]], failed: Failures) -> dict[str, Any]:
+    state = "bad" if failed else standing.worst([one["state"] for one in every])
+    return {"sites": list(every), "failed": [group.failure(*one) for one in failed], "state": state}
 
 
 def _print(context: Context, found: dict[str, Any]) -> None:
@@ -120,7 +127,7 @@ def _state_line(state: str, text: str) -> None:
 def _freshness(row: dict[str, Any]) -> tuple[str, ...]:
     """One component's newest backup against its RPO."""
     met = "" if row["rpo_seconds"] is None or row["newest"] is None else " met" if row["state"] == "ok" else " MISSED"
-    age, rpo = output.brief(row["age_seconds"]), output.brief(row["rpo_seconds"]) + met
+    age, rpo = brief(row["age_seconds"]), brief(row["rpo_seconds"]) + met
     taken = both_times(datetime.fromisoformat(row["taken_at"])) if row["taken_at"] else ""
     newest = f"{safe(row['newest'])} {taken}" if row["newest"] else row["sentence"]
     return SYMBOLS[row["state"]], row["component"], age, rpo, newest

@@ -14,7 +14,7 @@ import click
 from pacs_recover import notifying, proving, subjects, verifying
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, json_option, leave
-from pacs_recover.cli.groups import sites_option
+from pacs_recover.cli.groups import Contexts, sites_option
 from pacs_recover.cli.restoring import as_moment
 from pacs_recover.errors import UsageError
 from pacs_recover.model import COMPONENTS
@@ -64,7 +64,7 @@ def verify(
     endpoint: str | None,
     shard: str | None,
     merge: bool,
-    contexts: Sequence[Context],
+    contexts: Contexts,
     as_json: bool,
     again: bool,
     jobs: int | None,
@@ -75,7 +75,7 @@ def verify(
     Each is read to its end and judged; nothing live is touched. What was found good and is unchanged is not read twice.
     Exit status: 0 all are good; 3 one cannot be read; 6 one is bad, or there is none of a component.
     """
-    if backups and (newest or every or components or at or len(contexts) > 1):
+    if backups and (newest or every or components or at or contexts.is_group):
         raise UsageError("BACKUPS are named, and chosen as well", "name them, or choose with --newest or --all")
     if newest and every:
         raise UsageError("--newest and --all exclude each other", "leave one of them out")
@@ -92,6 +92,7 @@ def verify(
             for subject in subjects.subjects(one.site, one.catalog(), every=every, components=components, at=at)
         ]
     )
+    wanted += [subjects.of_file(member.path.name, problem.message) for member, problem in contexts.failed]
     binary = _program(litestream, wanted) if cross_check or litestream else None
     part = None if merge else subjects.shard_of(shard, os.environ)
     if part:
@@ -113,7 +114,7 @@ def verify(
     if as_json:
         output.document(verifying.to_json(results))
     else:
-        _print(results, many=len(contexts) > 1 or merge)
+        _print(results, many=contexts.is_group or merge)
     leave(verifying.exit_code(results))
 
 

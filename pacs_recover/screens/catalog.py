@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 
 from pacs_recover.model import Backup
 from pacs_recover.screens import catalog_view as view
+from pacs_recover.screens.background import Task
 from pacs_recover.screens.page import Page
 from pacs_recover.screens.previewing import Previewing
 from pacs_recover.screens.thaw import ThawPage, may_thaw
@@ -22,6 +23,8 @@ from pacs_recover.widgets.line import Line
 from pacs_recover.widgets.listing import Listing
 from pacs_recover.widgets.reading import Reading
 
+MANY = 20_000
+"""Backups from which a filter works beside the keys."""
 REST = 0.25
 """Seconds that the cursor has to rest before the backup under it is read."""
 
@@ -31,7 +34,7 @@ class CatalogPage(Page):
 
     heading = "Catalog"
     AUTO_FOCUS = "#backups"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (115, "-wide")]  # noqa: RUF012 - an instance variable there
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (72, "-narrow"), (115, "-wide")]  # noqa: RUF012 - an instance variable there
     about = (
         "All backups of all sources in one list. The pane beside it reads the one under the cursor to its end, in "
         "private scratch, and says what it is; moving on stops that. space puts a backup into the recovery set (one "
@@ -57,6 +60,7 @@ class CatalogPage(Page):
         self.folded: Mapping[str, int] = {}
         self.previewing = Previewing(self, self.draw_pane)
         self._resting: Timer | None = None
+        self._looking: Task | None = None
         self._is_untouched = True
         """Whether the cursor is still where it was put at first: on the newest, while pages arrive."""
 
@@ -81,13 +85,22 @@ class CatalogPage(Page):
 
     def gathered(self) -> None:
         """Another source answered: the cursor stays on its backup."""
-        here = self.backup
-        self._list(here, *view.listed(self.console.gathered.catalog, self.filter))
+        found, words = self.console.gathered.catalog, self.filter
+        self._look_for(lambda: view.listed(found, words), len(found.backups))
+
+    def _look_for(self, look: Callable[[], tuple[list[Backup], Mapping[str, int]]], many: int) -> None:
+        """Find what is shown; of many beside the keys, so that the next letter waits for nothing."""
+        if self._looking:
+            self._looking.stop()
+        if many < MANY:
+            return self._list(self.backup, *look())
+        self._looking = self.slow("filter", lambda _: look(), lambda told: self._list(self.backup, *told))
+        return None
 
     def _list(self, here: Backup | None, shown: list[Backup], folded: Mapping[str, int]) -> None:
         """Show these, the cursor where it was."""
         self.shown, self.folded = shown, folded
-        place = self.shown.index(here) if here in self.shown and not self._is_untouched else 0
+        place = 0 if here is None or self._is_untouched else view.place_of(here, shown)
         empty = "reading…" if self.console.gathered.waiting else "no backup matches" if self.filter else "no backups"
         self.query_one("#backups", Listing).show(len(self.shown), self.line, place, empty)
         self.draw_summary()
@@ -190,7 +203,8 @@ class CatalogPage(Page):
         """Filter while it is typed."""
         before, self.filter = self.filter, event.value
         if before.strip() and event.value.startswith(before):  # what is left of what was left
-            self._list(self.backup, view.matching(self.shown, event.value), {})
+            left, words = self.shown, event.value
+            self._look_for(lambda: (view.matching(left, words), {}), len(left))
         elif event.value != before:
             self.gathered()
 
@@ -215,3 +229,4 @@ class CatalogPage(Page):
         """Read everything again."""
         self.console.gather()
         self.gathered()
+        self.say(f"the sources were read again from {self.session.now():%H:%M:%S} UTC on")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 
 from pacs_recover.catalog import Catalog, folded, mark
 from pacs_recover.model import Backup, Fact, Preview
@@ -14,6 +13,8 @@ from pacs_recover.text import both_times, count, safe, size
 from pacs_recover.verdicts import told
 from pacs_recover.widgets.line import Line, cells, stated
 
+MOST = 1 << 19
+"""Backups whose words are kept ready."""
 WIDE = 66
 """Columns from which the source has a column of its own."""
 
@@ -83,6 +84,11 @@ def matching(backups: Sequence[Backup], words: str) -> list[Backup]:
     return [backup for backup in backups if all(word in _searched(backup) for word in wanted)]
 
 
+def place_of(backup: Backup, shown: Sequence[Backup]) -> int:
+    """The row that a backup stands in; the first where it is not among them."""
+    return next((n for n, one in enumerate(shown) if one.id == backup.id and one == backup), 0)
+
+
 def lay_out(backups: Iterable[Backup], stopping: Callable[[], bool]) -> None:
     """Make ready what a filter looks through, where nobody waits: the first letter is then as fast as others."""
     for backup in backups:
@@ -91,8 +97,20 @@ def lay_out(backups: Iterable[Backup], stopping: Callable[[], bool]) -> None:
         _searched(backup)
 
 
-@lru_cache(1 << 17)
+_laid_out: dict[int, tuple[Backup, str]] = {}
+"""By the object itself: to hash all that a backup says costs more than to look through it."""
+
+
 def _searched(backup: Backup) -> str:
+    known = _laid_out.get(id(backup))
+    if known is None or known[0] is not backup:
+        if len(_laid_out) >= MOST:
+            _laid_out.clear()
+        known = _laid_out[id(backup)] = (backup, _text_of(backup))
+    return known[1]
+
+
+def _text_of(backup: Backup) -> str:
     flags = ("encrypted " if backup.encrypted else "") + ("odd " if is_odd(backup) else "") + mark(backup)
     flags += " hash recorded" if backup.recorded else ""
     said = " ".join(fact.value for fact in backup.findings)

@@ -28,8 +28,10 @@ from pacs_recover.widgets.edges import Typed
 if TYPE_CHECKING:
     from pacs_recover.catalog import Catalog
     from pacs_recover.front import Following
+    from pacs_recover.group import Member
     from pacs_recover.model import Backup, Preview
     from pacs_recover.session import Session
+    from pacs_recover.sessions import Sessions
     from pacs_recover.sources import Source
 
 Opening = Callable[[], "Session"]
@@ -48,19 +50,25 @@ class Console(Ways, inherit_bindings=False):
         Binding("ctrl+p", "commands", "all", id="app.commands", tooltip="Everything that can be done here, by name"),
         Binding("question_mark", "help", "help", id="app.help", tooltip="What this screen is, and all its keys"),
         Binding("q", "leave", "quit", id="app.quit", tooltip="Leave the console; a run goes on without it"),
+        Binding(
+            "ctrl+t", "colours", "", show=False, id="app.colours", tooltip="Colours for a light or a dark background"
+        ),
+        Binding("ctrl+l", "redraw", "", show=False, id="app.redraw", tooltip="Draw the whole screen again"),
         Binding("ctrl+q", "leave", "quit", show=False, id="app.quit_anywhere", tooltip="Leave, also while typing"),
         Binding("ctrl+c", "no_interrupt", "", show=False, id="app.interrupt", tooltip="Says how to leave"),
     ]
 
     def __init__(
         self,
-        opened: Session | Opening,
+        opened: Session | Opening | None,
         guide: Mapping[str, str] | None = None,
         theme: str = "",
         *,
         read_only: bool = False,
+        sites: Sessions | None = None,
     ) -> None:
         super().__init__()
+        self.sites = sites
         self._session = None if callable(opened) else opened
         self._opening = opened if callable(opened) else None
         self._read_only = read_only
@@ -70,6 +78,8 @@ class Console(Ways, inherit_bindings=False):
         self.previews: dict[Backup, Preview] = {}
         self.background = Background(self.call_later, self.unexpected, self.refused)
         self.followings: dict[str, Following] = {}
+        self.found_again: dict[str, str] = {}
+        """How each run that was started here is found again, in lines to print."""
         self.is_stale = False
         """Whether a run ended since the sources were read: what it set aside is a backup too."""
         self.last_words = ""
@@ -109,7 +119,11 @@ class Console(Ways, inherit_bindings=False):
 
     def get_default_screen(self) -> Screen[Any]:
         """The first screen, without an empty one before it."""
-        return Overview()
+        if self.sites is None:
+            return Overview()
+        from pacs_recover.screens.sites import SitesPage
+
+        return SitesPage(self.sites)
 
     def on_mount(self) -> None:
         """A terminal that goes away ends the console and nothing else; the site is read once something is seen."""
@@ -213,6 +227,17 @@ class Console(Ways, inherit_bindings=False):
             if isinstance(screen, Page) and screen.is_mounted:
                 screen.gathered()
 
+    def enter(self, sites: Sessions, member: Member) -> None:
+        """Open one site of the group; what was known of another is not of this one."""
+
+        def opened(session: Session) -> None:
+            self._session, self.gathered = session, Gathered()
+            self.picked.clear()
+            session.state.audit.warn = self._warn
+            self.push_screen(Overview())
+
+        self.background.start(f"site {member.name}", lambda _: sites.open(member), opened, self.page.complain)
+
     def pick(self, backup: Backup) -> None:
         """Into the recovery set, or out of it."""
         if self.picked.pop(backup.component, None) != backup:
@@ -241,6 +266,11 @@ class Console(Ways, inherit_bindings=False):
 
         self.pop_screen() if isinstance(self.screen, HelpPage) else self.push_screen(HelpPage(self.page))
 
+    def action_colours(self) -> None:
+        """The other background."""
+        light, dark = self.theme.replace("dark", "light"), self.theme.replace("light", "dark")
+        self.theme = light if self.theme == dark else dark
+
     def action_no_interrupt(self) -> None:
         """Nothing is interrupted by accident."""
         self.page.say("q leaves the console; a run goes on without it")
@@ -248,8 +278,8 @@ class Console(Ways, inherit_bindings=False):
     def action_leave(self) -> None:
         """Leave; of a run that goes on it is said how to find it again."""
         running = next((name for name, known in self.followings.items() if not known.over()), "")
-        if running := running or self.page.run_in_sight():
-            self.last_words = self.session.goes_on(running)
+        if running or self.page.run_in_sight():
+            self.last_words = self.found_again.get(running) or self.session.goes_on(self.page.run_in_sight())
         self.exit(0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class Gathered:
 
         if self._whole is None:
             backups = [backup for part in self.parts.values() for backup in part.backups]
-            backups.sort(key=lambda backup: (backup.taken_at, backup.id), reverse=True)
+            backups.sort(key=attrgetter("id"), reverse=True)
+            backups.sort(key=attrgetter("taken_at"), reverse=True)  # twice costs less than a pair for each of many
             states = tuple(state for part in self.parts.values() for state in part.sources)
             self._whole = Catalog(tuple(backups), states)
         return self._whole

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.events import ScreenResume
+from textual.timer import Timer
 from textual.widgets import Static
 
 from pacs_recover.screens import overview_view as view
@@ -19,6 +20,9 @@ from pacs_recover.widgets.reading import Reading
 if TYPE_CHECKING:
     from pacs_recover.session import OpenRun
 
+SOON = 0.25
+"""Seconds in which what comes is drawn together."""
+
 
 class Overview(Page):
     """One row per component, what lives now, the sources, the run that has not ended."""
@@ -26,8 +30,9 @@ class Overview(Page):
     heading = "Overview"
     AUTO_FOCUS = "Listing"
     about = (
-        "One row per component: its newest usable backup, how old it is against its RPO (how old it may be). "
-        "Below: what lives now (the services, how much waits in the queue, how long the certificates last), the "
+        "One row per component: its newest usable backup, how old it is against its RPO (how old it may be), and what "
+        "pacs-recover verify found of just this backup. Below: what lives now (the services, how much waits in the "
+        "queue, how long the certificates last), when the backups were verified and a restore was rehearsed, the "
         "sources, the last run. A line on top says what needs somebody."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -53,6 +58,8 @@ class Overview(Page):
         self.last: dict[str, Any] | None = None
         self._asking: Task | None = None
         self._reading: Task | None = None
+        self._draws: Timer | None = None
+        self._looks: Timer | None = None
         self._rows: list[Line] = []
 
     def body(self) -> ComposeResult:
@@ -80,6 +87,7 @@ class Overview(Page):
 
     def look(self) -> None:
         """Ask for the services and the runs."""
+        self._looks = None
         if self._asking:
             self._asking.stop()
         found = self.console.gathered.catalog
@@ -94,8 +102,7 @@ class Overview(Page):
         """Show what came."""
         self.status, self.runs, self.needs_root, last = told
         self.last = last[0] if last else None
-        self.draw()
-        self.refresh_bindings()
+        self.draw_soon()
 
     def read_live(self) -> None:
         """Read the live queue and certificates; what is known of them stays until then."""
@@ -106,18 +113,34 @@ class Overview(Page):
     def live_read(self, told: dict[str, Any]) -> None:
         """Fill their rows."""
         self.live = told
-        self.draw()
+        self.draw_soon()
 
     def gathered(self) -> None:
         """Another source answered."""
-        self.look()
+        self.draw_soon()
+        if self._looks:
+            self._looks.stop()
+        self._looks = self.set_timer(SOON, self.look)
+
+    def draw_soon(self) -> None:
+        """Draw once for all that comes in a moment: on a slow link each row that moves costs."""
+        if self._draws is None:
+            self._draws = self.set_timer(SOON, self._draw_now)
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether something came that is drawn in a moment."""
+        return self._draws is not None or self._looks is not None
+
+    def _draw_now(self) -> None:
+        self._draws = None
         self.draw()
         self.refresh_bindings()
 
     def draw(self) -> None:
         """Everything on it."""
         gathered, session = self.console.gathered, self.session
-        lines = view.rows(self.status if gathered.parts else None, gathered)
+        lines = view.rows(self.status if gathered.parts else None, gathered, session.now())
         listing = self.query_one("#components", Listing)
         listing.show_lines(lines, self._rows)
         self._rows = lines

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from pacs_recover.model import COMPONENTS
 from pacs_recover.screens.ages import minute, short_age
 from pacs_recover.text import both_times, count, safe
 from pacs_recover.widgets.line import LOOKS, Line, cells, stated, symbol, title
@@ -16,34 +15,53 @@ if TYPE_CHECKING:
     from pacs_recover.screens.gathered import Gathered
     from pacs_recover.session import OpenRun
 
-PARTS = COMPONENTS
+PARTS = ("config", "certs", "queue", "logs")
+"""``COMPONENTS``, which is in a module that is loaded only after the first frame; a test holds them equal."""
 HELD = ("queue", "certs")
 """Live parts that are told in numbers."""
+PROOFS = ("verification", "drill")
+"""What a status says of proof, in the order that they are told."""
 
 
 def head() -> str:
     """The heads of the columns."""
-    return f" {'COMPONENT':9} {'NEWEST BACKUP (UTC)':19} {'AGE':9} {'RPO':6} STATE"
+    return " " + _columns("COMPONENT", "NEWEST BACKUP (UTC)", "AGE", "RPO", "STATE", "VERIFIED")
 
 
-def rows(status: Mapping[str, Any] | None, gathered: Gathered) -> list[Line]:
-    """One line per component: its newest usable backup against the RPO."""
+def _columns(name: str, taken: str, age: str, rpo: str, state: str, verified: str) -> str:
+    return cells((name, 9), (taken, 19), (age, 5), (rpo, 5), (state, 17), (verified, 17))
+
+
+def rows(status: Mapping[str, Any] | None, gathered: Gathered, now: datetime) -> list[Line]:
+    """One line per component: its newest usable backup against the RPO, and what its verification found."""
     known = {row["component"]: row for row in status["components"]} if status else {}
-    return [_row(name, known.get(name), bool(gathered.waiting)) for name in PARTS]
+    return [_row(name, known.get(name), bool(gathered.waiting), now) for name in PARTS]
 
 
-def _row(name: str, row: Mapping[str, Any] | None, waiting: bool) -> Line:
+def _row(name: str, row: Mapping[str, Any] | None, waiting: bool, now: datetime) -> Line:
     if row is None or row["taken_at"] is None:
-        verdict = "… reading the sources" if waiting or row is None else "✗ NO BACKUP that can be read"
-        state = "" if waiting or row is None else "bad"
-        rpo = row["rpo_seconds"] if row else None
-        return Line(cells((name, 9), ("-", 19), ("-", 9), (_span(rpo), 6), (verdict, 30)), "bad" if state else "")
-    late = row["state"] != "ok"
-    verdict = "! OLDER than the RPO" if late else "✓ fresh" if row["rpo_seconds"] is not None else "✓ there is one"
-    taken = minute(datetime.fromisoformat(row["taken_at"]))
-    age = short_age(row["age_seconds"])
-    text = cells((name, 9), (taken, 19), (age, 9), (_span(row["rpo_seconds"]), 6), (verdict, 30))
-    return Line(text, "warn" if late else "ok")
+        waits = waiting or row is None
+        state = "… reading" if waits else "✗ NO BACKUP"
+        rpo = _span(row["rpo_seconds"] if row else None)
+        return Line(_columns(name, "-", "-", rpo, state, "-"), "" if waits else "bad")
+    late = row["rpo_seconds"] is not None and row["age_seconds"] > row["rpo_seconds"]
+    state = "! OLDER than RPO" if late else "✓ fresh" if row["rpo_seconds"] is not None else "✓ there is one"
+    taken, age = minute(datetime.fromisoformat(row["taken_at"])), short_age(row["age_seconds"])
+    text = _columns(name, taken, age, _span(row["rpo_seconds"]), state, verified(row, now))
+    return Line(text, LOOKS[row["state"]])
+
+
+def verified(row: Mapping[str, Any], now: datetime) -> str:
+    """What the verification of a component's newest backup found, and how long ago."""
+    match row["verdict"]:
+        case "good":
+            return f"✓ good, {short_age((now - datetime.fromisoformat(row['verified'])).total_seconds())} ago"
+        case "failed":
+            return "✗ BAD"
+        case "stale":
+            return "✗ CHANGED since"
+        case _:
+            return "· never"
 
 
 def _span(seconds: float | None) -> str:
@@ -84,10 +102,16 @@ def below(
     gathered: Gathered,
     last: Mapping[str, Any] | None,
 ) -> list[Line]:
-    """What lives, sources and the last run."""
+    """What lives, the last run, sources, and what was proven."""
     at = f" (queue and certs as of {datetime.fromisoformat(live['read_at']):%H:%M:%S} UTC)" if live else ""
     now = [title(f"Live{at}"), *services(status), *held(live)]
-    return [*now, Line(""), title("Sources"), *sources(gathered), *_last(last)]
+    return [*now, *_last(last), Line(""), title("Sources"), *sources(gathered), Line(""), *proofs(status)]
+
+
+def proofs(status: Mapping[str, Any] | None) -> list[Line]:
+    """When the backups were verified last, and when a restore was rehearsed: how it went, its time against the RTO."""
+    known = [stated(status[part]["state"], f"{part}: {status[part]['sentence']}") for part in PROOFS] if status else []
+    return [title("Proven"), *(known or [Line("reading…", "", "  … ")])]
 
 
 def services(status: Mapping[str, Any] | None) -> list[Line]:
@@ -161,4 +185,4 @@ def _last(last: Mapping[str, Any] | None) -> list[Line]:
     if last is None:
         return []
     parts = ", ".join(last["components"]) or "nothing"
-    return [Line(""), title("Last run"), Line(f"{safe(last['run'])}  {parts}  {last['outcome'].upper()}", "", "  ")]
+    return [Line(""), title(f"Last run: {safe(last['run'])}  {parts}  {last['outcome'].replace('_', ' ').upper()}")]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pacs_recover.session import Session
 
 
-EARLY = ("help", "leave", "no_interrupt", "back", "focus_next", "focus_previous")
+EARLY = ("help", "leave", "no_interrupt", "colours", "redraw", "back", "focus_next", "focus_previous")
 """What can be done before the site has been read, or where there is none."""
 
 
@@ -73,6 +73,10 @@ class Page(Screen[None], inherit_bindings=False):
         """What can happen from here, in words."""
         return "READ-ONLY" if self.console.read_only else "NOT ARMED"
 
+    def place(self) -> str:
+        """The site and the host, for the bar."""
+        return self.console.place
+
     def on_mount(self) -> None:
         """Fill the bar, then the body."""
         self.tell_mode()
@@ -91,7 +95,7 @@ class Page(Screen[None], inherit_bindings=False):
         if hint and not self.query_one("#guide").display:
             self.query_one("#guide", Static).update(hint)
             self.query_one("#guide").display = True
-        self.query_one(Bar).tell(self.mode(), self.heading, self.console.place)
+        self.query_one(Bar).tell(self.mode(), self.heading, self.place())
 
     def gathered(self) -> None:
         """Another source answered."""
@@ -119,9 +123,13 @@ class Page(Screen[None], inherit_bindings=False):
         """The words of the command line that does the same as this screen; none where there is none."""
         return ()
 
+    def command_line(self) -> str:
+        """The command line that does the same."""
+        return self.session.line(*self.words())
+
     def action_command(self) -> None:
         """Show the command line that does the same, and copy it where the terminal allows that."""
-        line = self.session.line(*self.words())
+        line = self.command_line()
         self.console.copy_to_clipboard(line)
         self.say(f"$ {line}")
 

@@ -36,7 +36,7 @@ def head() -> str:
 def line(row: Row, now: datetime, known: Mapping[str, Comparison]) -> Line:
     """One row."""
     if isinstance(row, Gap):
-        return Line(f"nothing for {short_age(row.seconds)}: {row.reason}", "warn", "  ")
+        return Line(f"nothing for {short_age(row.seconds)}: {row.reason}", "warn", "! ")
     again, lost = numbers(known.get(row.id))
     age = short_age((now - row.taken_at).total_seconds())
     text = cells(*_columns(clock(row.taken_at), f"{row.taken_at.astimezone():%H:%M:%S}", age, again, lost))

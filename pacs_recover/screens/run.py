@@ -11,10 +11,9 @@ from textual.timer import Timer
 
 from pacs_recover import report as reports
 from pacs_recover.errors import RecoverError
-from pacs_recover.events import AnyEvent, Planned, Progress
+from pacs_recover.events import AnyEvent, Progress
 from pacs_recover.front import Following
 from pacs_recover.report import Report
-from pacs_recover.runs import planned
 from pacs_recover.screens import run_view as view
 from pacs_recover.screens.page import Page
 from pacs_recover.widgets.line import Line, fit
@@ -127,9 +126,8 @@ class RunPage(Page):
         """The clock, and nothing else."""
         self.report = self.fold()
         if self.report:
-            first = planned(self.events)
-            steps = first.steps if isinstance(first, Planned) else ()
-            self.query_one("#clock", Ticking).tell(view.clock(self.report, self.pace, steps))
+            told = view.clock(self.report, self.pace, self.events, self.size.width - 2)
+            self.query_one("#clock", Ticking).tell(told)
 
     def draw(self) -> None:
         """Everything; of the rows only those that changed."""

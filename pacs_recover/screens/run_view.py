@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from pacs_recover.events import Asked, StepLine
-from pacs_recover.pace import projected
+from pacs_recover.events import AnyEvent, Asked
+from pacs_recover.projecting import outlook, whole
 from pacs_recover.report import Report, headline
 from pacs_recover.report.contract import EffectReport, StepReport
 from pacs_recover.text import both_times, count, safe, seconds
@@ -13,8 +14,6 @@ from pacs_recover.widgets.line import LOOKS, Line, cells, title
 from pacs_recover.wrapping import SYMBOLS
 
 OVER = ("restored", "failed_untouched", "rolled_back", "interrupted", "closed")
-SOON = 0.8
-"""Share of the RTO from which a projected end is amber."""
 
 
 def head(report: Report) -> Line:
@@ -81,8 +80,11 @@ def current(report: Report) -> int:
     return passed[-1] if passed else 0
 
 
-def clock(report: Report, known: Mapping[str, float], steps: Sequence[StepLine]) -> Line:
-    """Time against the RTO with the projected end: amber before it is missed, red when it is."""
+def clock(report: Report, known: Mapping[str, float], events: Sequence[AnyEvent], width: int = 78) -> Line:
+    """Time against the RTO with the projected end: amber before it is missed, red when it is.
+
+    How long the step takes is left out where there is no room for it.
+    """
     rto, so_far = report.rto_seconds, report.total_seconds
     if report.outcome == "unfinished":
         return Line(f"it was worked on for {seconds(so_far)}; RTO {_rto(rto)}")
@@ -92,33 +94,19 @@ def clock(report: Report, known: Mapping[str, float], steps: Sequence[StepLine])
         met = rto is None or report.recovery_seconds <= rto
         text = f"answered after {seconds(report.recovery_seconds)}, RTO {_rto(rto)} {'met' if met else 'MISSED'}"
         return Line(f"{text}; it has to stay up: {whole(report.soak_seconds)}", "ok" if met else "bad")
-    text = f"{whole(so_far)} of RTO {_rto(rto)}" + _step_time(report)
-    if rto is None or report.going_back:
-        return Line(text)
-    if so_far > rto:
-        return Line(f"{text}; RTO MISSED by {whole(so_far - rto)}", "bad", "✗ ")
-    end = projected(report, known, steps)
-    if end is None:
-        return Line(f"{text}; end unknown", "warn" if so_far > SOON * rto else "")
-    return _projected(text, end, rto)
+    found = outlook(report, known, events)
+    text = f"{whole(so_far)} of RTO {_rto(rto)}" + (f"; {found.text}" if found else "")
+    line = Line(text, LOOKS[found.state], STARTS[found.state]) if found else Line(text)
+    step = _step_time(report)
+    return replace(line, text=text + step) if len(line.start + text + step) <= width else line
 
 
-def _projected(text: str, end: float, rto: float) -> Line:
-    if end > rto:
-        return Line(f"{text}; will be MISSED, ends at {whole(end)}", "warn", "! ")
-    if end > SOON * rto:
-        return Line(f"{text}; CLOSE, ends at {whole(end)}", "warn", "! ")
-    return Line(f"{text}; ends at about {whole(end)}", "ok")
+STARTS = {"ok": "", "warn": "! ", "bad": "✗ "}
 
 
 def _step_time(report: Report) -> str:
     running = [(place, step) for place, step in enumerate(report.steps, start=1) if step.state == "running"]
     return f"; step {running[0][0]} of {len(report.steps)} for {whole(running[0][1].seconds or 0)}" if running else ""
-
-
-def whole(value: float) -> str:
-    """Seconds that tick: ``7 s``, ``1:07``."""
-    return seconds(float(int(value))) if value >= 10 else f"{int(value)} s"
 
 
 def _rto(rto: float | None) -> str:
@@ -149,14 +137,14 @@ def _why(report: Report) -> list[Line]:
     failed = report.failure
     if failed is None:
         return [Line("Somebody asked for the rollback", "title")]
-    lines = [Line(f"Failed: {failed.title or 'between two steps'}", "title"), Line(failed.evidence, "bad")]
+    lines = [Line(f"Failed: {failed.title or 'between two steps'}", "title"), Line(failed.evidence, "bad", "✗ ")]
     return [*lines, Line(f"next: {failed.hint}")] if failed.hint else lines
 
 
 def question(asked: Asked, owner: str = "") -> list[Line]:
     """The question and how it is answered; with ``owner``, whose it is, who is somebody else."""
     if owner:
-        how = f"{safe(owner)} started the run and answers by {both_times(asked.deadline)}. T takes the questions over"
+        how = f"{safe(owner)} answers this run's questions, by {both_times(asked.deadline)}. T takes them over"
         return [
             Line(f"QUESTION: {asked.title}", "bad", "? "),
             Line(asked.evidence, "title", "  "),

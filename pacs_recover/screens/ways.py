@@ -6,20 +6,26 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from textual.app import App
-
 from pacs_recover.screens.gathered import Gathered
+from pacs_recover.screens.thrifty import Thrifty
 
 if TYPE_CHECKING:
     from pacs_recover.front import Following
     from pacs_recover.model import Backup
+    from pacs_recover.session import Session
 
 
-class Ways(App[int], inherit_bindings=False):
+class Ways(Thrifty, inherit_bindings=False):
     """An application that can show each screen."""
 
     gathered: Gathered
     followings: dict[str, Following]
+    found_again: dict[str, str]
+
+    @property
+    def session(self) -> Session:
+        """What is worked on."""
+        raise NotImplementedError
 
     @property
     def is_open(self) -> bool:
@@ -27,8 +33,10 @@ class Ways(App[int], inherit_bindings=False):
         raise NotImplementedError
 
     def show_overview(self) -> None:
-        """Back to the first screen."""
-        while len(self.screen_stack) > 1:
+        """Back to the first screen of the site."""
+        from pacs_recover.screens.overview import Overview
+
+        while len(self.screen_stack) > 1 and not isinstance(self.screen, Overview):
             self.pop_screen()
 
     def show_catalog(self, words: str) -> None:
@@ -71,6 +79,7 @@ class Ways(App[int], inherit_bindings=False):
         from pacs_recover.screens.run import RunPage
 
         self.followings[following.run.name] = following
+        self.found_again[following.run.name] = self.session.goes_on(following.run.name)
         self.show_overview()
         self.push_screen(RunPage(following.run, following))
 

@@ -30,6 +30,8 @@ WORD = re.compile(r"(?:^|[._-])(config|certs|queue|logs)[_-]$")
 LOG = re.compile(r"\.log(?:$|[.-])")
 USUAL = {"config": "tar.gz", "certs": "tar.enc", "queue": "db.gz"}
 """How the guide's scripts wrap each component: the part of a name that its id leaves out."""
+WITH_AGE = re.compile(r"(?:\.tar|\.db)?(?:\.gz)?\.age$")
+"""The same of what is encrypted with age, of which the id says just that."""
 CONTENTS = {"config": ("tar",), "certs": ("tar",), "queue": ("db", "tar")}
 BESIDE = (*manifest.ENDS, ".sha512", ".md5", ".asc", ".sig", ".part", ".tmp")
 """Ends of names that lie beside backups and are none."""
@@ -66,7 +68,7 @@ def read(name: str, home: str = "") -> Name | None:
     digits, utc = _digits(found), found["utc"] is not None
     if component != named or not name.startswith(named):
         return Name(component, format, name, digits, utc)
-    tail = name[found.end() :].removesuffix("." + USUAL.get(component, "/"))
+    tail = WITH_AGE.sub(".age", name[found.end() :]).removesuffix("." + USUAL.get(component, "/"))
     return Name(component, format, digits + ("Z" if utc else "") + tail, digits, utc)
 
 

@@ -19,6 +19,11 @@ POLL = 0.5
 """Seconds between two looks at a service."""
 
 
+def answer_timeout(site: Site) -> float:
+    """Seconds that the services of a site get to run and answer once they are started."""
+    return max(site.start_timeout, site.health.timeout if site.health else 0.0)
+
+
 class Control:
     """All services of one site; every change journals its inverse first."""
 
@@ -65,7 +70,7 @@ class Control:
 
     def answering(self) -> Work:
         """Wait until every service runs and the health endpoint answers, for at most the site's start time-out."""
-        patience = max(self.site.start_timeout, self.site.health.timeout if self.site.health else 0.0)
+        patience = answer_timeout(self.site)
         deadline = time.monotonic() + patience
         while True:
             reason = self._not_answering()

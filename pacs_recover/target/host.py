@@ -167,7 +167,7 @@ class Target:
         deadline = time.monotonic() + LINGER
         while holding := holders(paths).found:
             if time.monotonic() > deadline:
-                who = ", ".join(f"{holder.name} (pid {holder.pid})" for holder in holding)
+                who = ", ".join(dict.fromkeys(f"{holder.name} (pid {holder.pid})" for holder in holding))
                 raise RecoverError(f"{who} still holds {safe(live)}", "stop that process, then plan again")
             time.sleep(0.2)
 

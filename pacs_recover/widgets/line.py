@@ -43,6 +43,8 @@ class Line:
 
 
 def _pieces(row: str, width: int) -> list[str]:
+    if columns(row) <= width:
+        return [row]
     pieces, piece, used = [], "", 0
     for char in row:
         wide = columns(char)

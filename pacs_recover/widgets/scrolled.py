@@ -17,6 +17,8 @@ STYLES = {
     "title": Style(bold=True),
     "key": Style(bold=True),
 }
+LIGHT = {**STYLES, "warn": Style(color="magenta")}
+"""On a light background, where the terminal's own yellow cannot be read."""
 
 CURSOR = Style(reverse=True)
 TICK = "✓"
@@ -41,9 +43,10 @@ class Scrolled(ScrollView, can_focus=True, inherit_bindings=False):
         """The row at this place of the window."""
         width, base = self.scrollable_content_region.width, self.rich_style
         text, look, here = self.row(y + self.scroll_offset.y, width)
-        style = base + (CURSOR if here else STYLES[look])
+        styles = STYLES if self.app.current_theme.dark else LIGHT
+        style = base + (CURSOR if here else styles[look])
         before, tick, after = text.partition(TICK) if look == "ok" and not here else (text, "", "")
-        parts = [Segment(before, style), Segment(tick, base + STYLES["good"]), Segment(after, style)]
+        parts = [Segment(before, style), Segment(tick, base + styles["good"]), Segment(after, style)]
         return Strip([part for part in parts if part.text]).adjust_cell_length(width, style)
 
     def row(self, number: int, width: int, /) -> tuple[str, str, bool]:

@@ -33,6 +33,7 @@ from pacs_recover.screens.console import Console
 from pacs_recover.screens.page import Page
 from pacs_recover.screens.thaw import ThawPage
 from pacs_recover.session import Session
+from pacs_recover.sessions import Sessions
 from pacs_recover.site import load
 from tests.cli.shell import COMMAND, Done, Gate, Shell, kill_worker, until
 from tests.runs.small_site import SmallSite
@@ -224,6 +225,7 @@ def pages(backup: Backup, cold: Backup, cut: Path) -> dict[str, Callable[[Consol
         report,
         run,
         runs,
+        sites,
         thaw,
         undo,
         welcome,
@@ -248,6 +250,7 @@ def pages(backup: Backup, cold: Backup, cut: Path) -> dict[str, Callable[[Consol
         "HandoverPage": lambda _: handover.HandoverPage(cut),
         "HistoryPage": lambda _: history.HistoryPage(),
         "DrillPage": lambda _: drill.DrillPage((backup,), ("config",)),
+        "SitesPage": lambda _: sites.SitesPage(Sessions(cut.parents[2], cut.parents[1], True)),
         "WelcomePage": lambda _: welcome.WelcomePage(Refused("no site", "")),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -100,6 +101,7 @@ def test_ctrl_c_while_it_runs_detaches_and_attach_ends_with_the_run_s_code(small
     assert "goes on without this terminal" in terminal.seen
     assert " attach 20" in terminal.seen
     assert " rollback 20" in terminal.seen
+    assert " (no earlier run)" in terminal.seen, "beside what is done now stands when it all ends"
     assert shell("runs", "--json", code=0).json["runs"][0]["outcome"] == "running"
     error = shell("restore", "--yes", "--plan", shell.plan("config"), "--json", code=5).error
     assert "is going on" in error["message"]
@@ -111,6 +113,21 @@ def test_ctrl_c_while_it_runs_detaches_and_attach_ends_with_the_run_s_code(small
     assert done.lines[-1]["outcome"] == "restored"
     assert done.lines[0]["kind"] == "planned"
     assert small.calls() == ["stopped", "started"]
+
+
+def test_who_follows_is_warned_before_the_rto_is_missed_and_when_it_is(small: SmallSite) -> None:
+    gate = Gate(small)
+    assert gate.shell.small is small
+    shell = with_site(small, start_timeout="60s", objectives={"config": {"rto": "8s", "rpo": "1d"}})
+    process = shell.start("restore", "--yes", "--plan", shell.plan("config"))
+    gate.reached()
+    time.sleep(8.5)
+    gate.open()
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+    warned, missed = told.index("! RTO      may be MISSED, ends by"), told.index("✗ RTO      RTO MISSED by")
+    assert warned < missed
+    assert told.count("RTO      ") == 2
 
 
 def test_ctrl_c_at_the_question_detaches_and_another_operator_answers_it(shell: Shell, small: SmallSite) -> None:

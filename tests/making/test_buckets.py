@@ -73,6 +73,8 @@ def test_to_a_directory_and_a_bucket_and_restored_from_there(small: SmallSite, s
     assert len(keys(bucket)) == 8
     head = bucket.client.head_object(Bucket=bucket.name, Key=queue)
     assert head["ServerSideEncryption"] == "AES256"
+    (proven,) = own("verify", made[5]["backup"], "--json", code=0).json["results"]
+    assert proven["checks"][-1]["evidence"].startswith("Integrity: integrity_check: ok"), "its own content is told of"
     body = bucket.client.get_object(Bucket=bucket.name, Key=queue)["Body"].read()
     assert body == one(store, "queue").read_bytes()
     ids = [found["backup"] for found in made if found["destination"] == "offsite"]

@@ -29,12 +29,14 @@ from pacs_recover.session import OpenRun, Session, must_be_name
 from pacs_recover.site import Site
 from pacs_recover.sources.s3.archive import Thaw
 from pacs_recover.state import State
+from pacs_recover.text import both_times, stamp
 from pacs_recover.thawing import Offer, Tier
 from tests.report.story import STEPS
 
 NOW = datetime(2026, 11, 23, 3, 4, 5, tzinfo=UTC)
 RUN = Path("/var/lib/pacs_recover/runs/20261110-020000-beef")
 HOUR = timedelta(hours=1)
+VERIFIED, STARTED = NOW - 6 * HOUR, NOW - 313 * HOUR
 
 
 def backup(component: str, hours: float, form: str, size: int = 465_400, **fields: Any) -> Backup:
@@ -54,9 +56,9 @@ def backup(component: str, hours: float, form: str, size: int = 465_400, **field
 
 
 BACKUPS = (
-    backup("queue", 0.5, "db.gz"),
+    backup("queue", 0.5, "db.gz", verdict="good", verified=stamp(NOW - HOUR / 4)),
     backup("queue", 1.5, "db.gz", 457_300),
-    backup("config", 1.1, "tar.gz", 3_500),
+    backup("config", 1.1, "tar.gz", 3_500, verdict="good", verified=stamp(VERIFIED)),
     backup("config", 25.1, "tar.gz", 3_490, findings=(Fact("name", "two days from its mtime", "warn"),)),
     backup("certs", 0.1, "tar.enc", 20_500),
     backup("queue", 30, "tar", 2_700_000, source="aside"),
@@ -261,6 +263,12 @@ class Acted(Session):
         self.findings: tuple[Fact, ...] = ()
         self.bad_plan: RecoverError | None = None
         self.held = dict(HELD)
+        self.verification: dict[str, Any] = {
+            "state": "ok",
+            "sentence": f"all good, 6 hours ago ({both_times(VERIFIED)})",
+        }
+        passed = f"passed: drill 20261110-020000-beef, 13 days ago ({both_times(STARTED)}), 4:00 of RTO 15:00"
+        self.rehearsal: dict[str, Any] = {"state": "ok", "sentence": passed}
         self.slow_live: threading.Event | None = None
         self.armed: list[str] = []
         self.verified = Verified(records=6, findings=(), anchors=(), proven_to=5)
@@ -270,6 +278,7 @@ class Acted(Session):
         self.thawed: list[str] = []
         self.noted: list[str] = []
         self.times: list[Time] = []
+        self.known = PACE
 
     @property
     def host(self) -> str:
@@ -296,7 +305,8 @@ class Acted(Session):
         """Freshness of the fixed backups; a service that runs."""
         services = [{"name": "pacs_bridge", "activity": "active", "detail": "active/running, pid 4711", "state": "ok"}]
         rows = [self._fresh(found, name, rpo) for name, rpo in (("config", 86400), ("certs", 604800), ("queue", 3600))]
-        return {"components": [*rows, self._fresh(found, "logs", 86400)], "services": services}
+        proofs = {"verification": self.verification, "drill": self.rehearsal}
+        return {"components": [*rows, self._fresh(found, "logs", 86400)], "services": services, **proofs}
 
     def live(self) -> dict[str, Any]:
         """The fixed one; not before the test lets it go."""
@@ -306,12 +316,14 @@ class Acted(Session):
 
     def _fresh(self, found: Catalog, name: str, rpo: float) -> dict[str, Any]:
         newest = next((b for b in found.backups if b.component == name and b.source == "local"), None)
+        row: dict[str, Any] = {"component": name, "taken_at": None, "age_seconds": None, "rpo_seconds": rpo}
+        row |= {"verdict": "never", "verified": None}
         if newest is None:
-            return {"component": name, "taken_at": None, "age_seconds": None, "rpo_seconds": rpo, "state": "bad"}
+            return {**row, "state": "bad"}
         old = (NOW - newest.taken_at).total_seconds()
-        state = "warn" if old > rpo else "ok"
-        taken = newest.taken_at.isoformat()
-        return {"component": name, "taken_at": taken, "age_seconds": old, "rpo_seconds": rpo, "state": state}
+        state = "bad" if newest.verdict in ("failed", "stale") else "warn" if old > rpo else "ok"
+        row |= {"verdict": newest.verdict, "verified": newest.verified}
+        return {**row, "taken_at": newest.taken_at.isoformat(), "age_seconds": old, "state": state}
 
     def open_runs(self) -> list[OpenRun]:
         """The ones that the test named."""
@@ -449,8 +461,8 @@ class Acted(Session):
         return self.verified
 
     def pace(self) -> dict[str, float]:
-        """Two seconds a step."""
-        return PACE
+        """Two seconds a step, unless the test says that nothing ran here before."""
+        return self.known
 
 
 def bucket(*, read_only: bool = False) -> Acted:

@@ -58,6 +58,15 @@ async def press(pilot: Pilot[Any], *keys: str) -> None:
         await settle(pilot)
 
 
+async def until(pilot: Pilot[Any], text: str) -> None:
+    """Wait until this is on the screen."""
+    for _ in range(200):
+        if text in frame(pilot.app):
+            return
+        await pilot.pause(0.05)
+    raise AssertionError(f"{text!r} never came:\n{frame(pilot.app)}")
+
+
 def notice(pilot: Pilot[Any]) -> str:
     """The message on the screen."""
     return pilot.app.screen.query_one(Notice).text
@@ -457,17 +466,45 @@ def test_a_hundred_thousand_backups_are_drawn_a_screenful_at_a_time(monkeypatch:
         assert len(drawn) < 300
         while any(task.thread and task.thread.is_alive() for task in pilot.app.background.tasks):  # type: ignore[attr-defined]
             await pilot.pause(0.05)
-        laid_out = catalog_view._searched.cache_info().misses
+        monkeypatch.setattr(catalog_view, "_text_of", None)  # it was laid out while it was read
         await press(pilot, "slash", *"q", "u")
-        assert "100,000 of 100,000 backups match" in frame(pilot.app)
+        await until(pilot, "100,000 of 100,000 backups match")
         await press(pilot, "e", "space", *"1123 01")
-        assert f"{len(catalog_view.matching(many, 'que 1123 01'))} of 100,000 backups match" in frame(pilot.app)
+        await until(pilot, f"{len(catalog_view.matching(many, 'que 1123 01'))} of 100,000 backups match")
         await press(pilot, "backspace", "backspace")
-        assert f"{len(catalog_view.matching(many, 'que 1123')):,} of 100,000 backups match" in frame(pilot.app)
+        await until(pilot, f"{len(catalog_view.matching(many, 'que 1123')):,} of 100,000 backups match")
         assert len(drawn) < 900
-        assert catalog_view._searched.cache_info().misses == laid_out, "it was laid out while it was read"
 
     drive(session, flow)
+
+
+def test_a_very_long_page_is_wrapped_a_little_at_a_time_and_keys_work_in_between() -> None:
+    lines = [Line(f"03:04:{n % 60:02} line {n} " + "of a log " * 12, "", "  • ") for n in range(20_000)]
+
+    async def flow(pilot: Pilot[Any]) -> None:
+        page = pilot.app.screen.query_one("#below", Reading)
+        page.show(lines)
+        assert 20 < len(page._rows) < 20_000, "the window is full, and not all is wrapped"
+        page.action_edge(1)
+        page.action_leaf(-1)
+        page.action_edge(1)
+        await wrapped(page)
+        assert len(page._rows) == 40_000
+        last = 40_000 - page.scrollable_content_region.height
+        assert page.scroll_offset.y == last, "the end that was asked for is the end of all"
+        page.action_edge(0)
+        page.action_scroll(20_001)
+        await pilot.resize_terminal(120, 40)
+        await wrapped(page)
+        assert page._rows[page.scroll_offset.y][2] == 10_000, "the line that was read is still on top"
+
+    async def wrapped(page: Reading) -> None:
+        await asyncio.sleep(0.2)
+        while page._next < len(lines):
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(0.2)
+
+    drive(Acted(), flow)
 
 
 def test_a_fault_of_ours_is_told_in_words_and_its_traceback_is_in_a_file(

@@ -20,7 +20,7 @@ from pacs_recover.screens.console import Console
 from pacs_recover.screens.points import PointsPage
 from pacs_recover.session import NoSite, OpenRun
 from tests.report import story
-from tests.screens.acted import RUN, TIMES, Acted, Place, Told, bad_plan, bucket, replicated, report_of
+from tests.screens.acted import PACE, RUN, TIMES, Acted, Place, Told, bad_plan, bucket, replicated, report_of
 from tests.screens.conftest import frame, picture
 
 Accepted = Callable[[str, str], None]
@@ -34,7 +34,7 @@ async def settle(pilot: Pilot[Any]) -> None:
     for _ in range(100):
         await pilot.pause(0.05)
         now = frame(pilot.app)
-        if now == before:
+        if now == before and not getattr(pilot.app.screen, "is_pending", False):
             return
         before = now
 
@@ -92,9 +92,10 @@ def run_of(told: Told) -> Do:
     return do
 
 
-def running(told: story.Story, **options: Any) -> tuple[Acted, Do]:
-    """A session at the time of the story's last event."""
+def running(told: story.Story, known: dict[str, float] = PACE, **options: Any) -> tuple[Acted, Do]:
+    """A session at the time of the story's last event, which knows this of earlier runs."""
     session = Acted()
+    session.known = known
     session.clock = told.at + timedelta(seconds=4)
     return session, run_of(Told(told.events, **options))
 
@@ -142,6 +143,7 @@ def test_a_wide_screen_leaves_out_nothing_that_the_narrow_one_has(name: str) -> 
 
 RUNS: dict[str, tuple[Callable[[], tuple[Acted, Do]], str]] = {
     "run": (lambda: running(story.Story().do(0, 1, 2, 3, 4).begin(5)), "run"),
+    "run-late": (lambda: running(story.Story(reading_seconds=950.0).do(0).begin(1), known={}), ""),
     "run-asks": (lambda: running(story.Story().do(0, 1, 2).begin(3)), ""),
     "run-restored": (lambda: running(story.restored()), ""),
     "run-rolling-back": (lambda: running(story.Story().do(*range(9)).fail(9).wait(1.0)), "rollback"),

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from pacs_recover.events import Answered, Handed
+from pacs_recover.journal import read
 from pacs_recover.state import JOURNAL
-from tests.cli.shell import COMMAND
+from tests.cli.shell import COMMAND, edited, risky
 from tests.runs.small_site import SmallSite, outcome
 from tests.screens.terminal import Terminal, command
 from tests.sources.git_hosts import Ssh, ssh_server
@@ -157,7 +159,12 @@ def test_a_killed_console_is_found_again_at_once_in_the_middle_of_its_run(
     assert ended(small) == "restored"
 
 
-@pytest.mark.parametrize("colours", [{}, {"NO_COLOR": "1"}, {"TERM": "linux"}], ids=["full", "none", "sixteen"])
+SIXTEEN = [{"TERM": term} for term in ("linux", "xterm-16color", "screen")]
+
+
+@pytest.mark.parametrize(
+    "colours", [{}, {"NO_COLOR": "1"}, *SIXTEEN], ids=["full", "none", *(few["TERM"] for few in SIXTEEN)]
+)
 def test_no_colour_is_sent_where_none_is_wanted(
     small: SmallSite, terminal: list[Terminal], colours: dict[str, str]
 ) -> None:
@@ -179,6 +186,10 @@ def test_the_mouse_is_left_to_the_terminal(small: SmallSite, terminal: list[Term
 def test_a_dumb_terminal_is_refused_with_the_commands(small: SmallSite, terminal: list[Terminal]) -> None:
     terminal.append(one := Terminal(command(small.demo.site_file, small.state.path), {"TERM": "dumb"}))
     one.wait_for("cannot show the console")
+    terminal.append(two := Terminal([*COMMAND, "--site", str(small.demo.site_file)], {"TERM": "dumb"}))
+    two.wait_for("pacs-recover status, catalog, plan, restore")
+    assert two.process.wait(10) == 5
+    assert b"\x1b" not in two.seen
 
 
 def over_ssh(server: Ssh, argv: list[str]) -> list[str]:
@@ -221,6 +232,11 @@ class Tmux:
     def press(self, *keys: str) -> None:
         """Real keys."""
         self.call("send-keys", *keys)
+
+    def resize(self, width: int, height: int) -> None:
+        """Another size of the window, and a moment to draw it."""
+        self.call("resize-window", "-x", str(width), "-y", str(height))
+        time.sleep(0.6)
 
     def wait_for(self, text: str, seconds: float = 30.0) -> str:
         """The screen with this text on it."""
@@ -274,6 +290,45 @@ def test_catalog_preview_plan_restore_report_and_a_rollback_in_tmux(small: Small
     one.press("q")
     one.wait_for("EXIT=0")
     assert "Traceback" not in screen
+
+
+@pytest.mark.needs("tmux", reason="the screens are driven in a real terminal of 80 columns and 24 rows")
+def test_the_window_is_resized_and_a_command_copied_by_hand_while_a_run_goes_on_in_tmux(
+    small: SmallSite, tmux: list[Tmux]
+) -> None:
+    site = patient_site(small, "12s")
+    tmux.append(one := Tmux(f"pacs-size-{os.getpid()}", command(site, small.state.path, slow=True)))
+    one.call("set-option", "-s", "set-clipboard", "off")
+    one.wait_for("✓ fresh")
+    one.wait_for("queue and certs as of")
+    before = one.wait_for("OVERDUE: there was no drill")
+    for width, height in ((120, 40), (60, 20), (80, 24)):
+        one.resize(width, height)
+        one.wait_for("NOT ARMED")
+        screen = one.wait_for("q quit")
+        assert screen.count("drill: OVERDUE: there was no") <= 1, "nothing of the old rows stays"
+        assert screen.count("COMPONENT NEWEST") == 1
+    assert one.wait_for("Proven") == before
+    one.press("p")
+    one.wait_for("choose the recovery set")
+    one.press("Enter")
+    one.wait_for("arm: LIVE RESTORE")
+    one.press("y")
+    told = one.wait_for("$ pacs-recover --site ")
+    assert str(small.state.path) in "".join(told.split())
+    one.press("a")
+    one.wait_for("type the site's name")
+    one.press(small.site.name, "Enter")
+    one.wait_for("it has to stay up")
+    for width, height in ((120, 40), (60, 20), (80, 24)):
+        one.resize(width, height)
+        one.wait_for("q quit")
+        screen = one.wait_for("▸ running")
+        assert "LIVE RESTORE" in screen
+        assert screen.count("▸ running") == screen.count("it has to stay up") == 1
+    one.press("q")
+    one.wait_for("EXIT=0")
+    assert ended(small) == "restored"
 
 
 @pytest.mark.needs("tmux", reason="the screens are driven in a real terminal of 80 columns and 24 rows")
@@ -374,3 +429,40 @@ def test_read_only_in_tmux(small: SmallSite, tmux: list[Tmux]) -> None:
     time.sleep(0.5)
     assert "type the site's name" not in one.call("capture-pane", "-p")
     assert small.calls() == []
+
+
+@pytest.mark.needs("tmux", reason="the screens are driven in a real terminal of 80 columns and 24 rows")
+def test_a_second_operator_takes_the_question_over_in_tmux(small: SmallSite, tmux: list[Tmux]) -> None:
+    risky(small)
+    argv = command(edited(small, question_timeout="60s"), small.state.path, slow=True)
+    tmux.append(anna := Tmux(f"pacs-anna-{os.getpid()}", ["env", "SUDO_USER=anna", *argv]))
+    tmux.append(berta := Tmux(f"pacs-berta-{os.getpid()}", ["env", "SUDO_USER=berta", *argv]))
+    berta.wait_for("✓ fresh")
+    anna.wait_for("✓ fresh")
+    anna.press("Down", "Down", "p")
+    anna.wait_for("choose the recovery set")
+    anna.press("Enter")
+    anna.wait_for("arm: LIVE RESTORE")
+    anna.press("a")
+    anna.wait_for("type the site's name")
+    anna.press(small.site.name, "Enter")
+    anna.wait_for("Press A to ACCEPT")
+    berta.press("r")
+    berta.wait_for("of anna IS GOING ON: press a to watch it")
+    berta.press("a")
+    screen = berta.wait_for("anna answers this run's questions")
+    assert "A ACCEPT" not in screen
+    berta.press("A")
+    berta.press("T")
+    berta.wait_for("nothing happens before it is armed")
+    berta.press("a")
+    berta.wait_for("type the site's name")
+    berta.press(small.site.name, "Enter")
+    berta.wait_for("Press A to ACCEPT")
+    screen = anna.wait_for("berta answers this run's questions")
+    assert "A ACCEPT" not in screen
+    berta.press("A")
+    berta.wait_for("RESTORED in")
+    anna.wait_for("RESTORED in")
+    told = [event for event in read(small.state.runs()[0] / JOURNAL)[0] if isinstance(event, Answered | Handed)]
+    assert [event.by for event in told] == ["berta", "berta"]

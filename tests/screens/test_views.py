@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
-from pacs_recover import app, pace
+from pacs_recover import app, pace, standing
 from pacs_recover.audit.checking import Finding, Verified
 from pacs_recover.catalog import Catalog
 from pacs_recover.errors import Refused
-from pacs_recover.events import Asked, Drill
-from pacs_recover.model import Fact, Preview
+from pacs_recover.events import Asked, Drill, Planned, Progress, StepLine
+from pacs_recover.model import COMPONENTS, Fact, Preview
 from pacs_recover.screens import audit_view, catalog_view, choosing, overview_view, plan_view, report, run_view
 from pacs_recover.screens.ages import minute, short_age
 from pacs_recover.screens.choosing import Choosing
 from pacs_recover.screens.commands import matching
 from pacs_recover.screens.gathered import Gathered
 from pacs_recover.session import OpenRun
+from pacs_recover.site import Site
+from pacs_recover.text import stamp
 from pacs_recover.widgets.edges import LEAST, fitting
 from pacs_recover.widgets.line import Line, cells, fit, stated
 from tests.report import story
@@ -120,13 +123,47 @@ def test_a_component_without_a_backup_is_told_only_when_every_source_has_answere
     status = {
         "components": [
             {"component": name, "taken_at": None, "age_seconds": None, "rpo_seconds": 3600.0, "state": "bad"}
+            | {"verdict": "never", "verified": None}
             for name in overview_view.PARTS
         ]
     }
     gathered.expect({"nas"})
-    assert "reading" in overview_view.rows(status, gathered)[0].text
+    assert "reading" in overview_view.rows(status, gathered, NOW)[0].text
     gathered.add("nas", Catalog((), ()))
-    assert "NO BACKUP" in overview_view.rows(status, gathered)[0].text
+    assert "NO BACKUP" in overview_view.rows(status, gathered, NOW)[0].text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "age", "said", "look"),
+    [
+        ("good", 60, ("✓ fresh", "✓ good, 2h ago"), "ok"),
+        ("never", 60, ("✓ fresh", "· never"), "ok"),
+        ("failed", 60, ("✓ fresh", "✗ BAD"), "bad"),
+        ("stale", 7200, ("! OLDER than RPO", "✗ CHANGED since"), "bad"),
+        ("good", 7200, ("! OLDER than RPO", "✓ good, 2h ago"), "warn"),
+    ],
+)
+def test_a_component_says_whether_its_newest_backup_is_fresh_and_what_its_verification_found(
+    verdict: str, age: float, said: tuple[str, str], look: str
+) -> None:
+    row = {"component": "queue", "taken_at": stamp(NOW - timedelta(seconds=age)), "age_seconds": age}
+    row |= {"rpo_seconds": 3600.0, "verdict": verdict, "verified": stamp(NOW - timedelta(hours=2)), "state": look}
+    line = overview_view.rows({"components": [row]}, Gathered(), NOW)[2]
+    assert line.text.endswith(f"{said[0]:17} {said[1]}")
+    assert line.look == look
+
+
+def test_the_overview_has_a_row_for_every_component() -> None:
+    assert overview_view.PARTS == COMPONENTS
+
+
+def test_the_overview_has_the_sentences_of_status_on_verification_and_drill() -> None:
+    site = Site()
+    row = {"verification": {"state": "bad", "sentence": "OVERDUE: the last verification was 9 days ago"}}
+    lines = overview_view.proofs({**row, "drill": standing.drill(site, [])})
+    assert [line.look for line in lines] == ["title", "bad", "warn"]
+    assert lines[2].text == "LOOK: drill: OVERDUE: there was no drill yet"
+    assert overview_view.proofs(None)[1].text == "reading…"
 
 
 @pytest.mark.parametrize(
@@ -262,8 +299,6 @@ def test_a_plan_predicts_only_from_steps_that_it_knows() -> None:
 
 
 def test_replay_numbers_that_are_unknown_are_told_as_unknown() -> None:
-    import msgspec
-
     unknown = {"resent": None, "dead_lettered": None, "lost_since": None}
     lines = plan_view.lines(msgspec.structs.replace(plan((BACKUPS[0],)), replay=unknown), False)
     assert sum("UNKNOWN" in line.text for line in lines) == 3
@@ -272,15 +307,15 @@ def test_replay_numbers_that_are_unknown_are_told_as_unknown() -> None:
 def clock(told: story.Story, seconds: float, pace: dict[str, float]) -> Line:
     """The clock so many seconds after the story's last event."""
     now = told.at + timedelta(seconds=seconds)
-    return run_view.clock(report_of(told.events, alive=True, now=now), pace, story.STEPS)
+    return run_view.clock(report_of(told.events, alive=True, now=now), pace, told.events)
 
 
 @pytest.mark.parametrize(
     ("seconds", "look", "said"),
     [
         (4, "ok", "ends at about 34 s"),
-        (700, "warn", "CLOSE, ends at 12:10"),
-        (875, "warn", "will be MISSED, ends at 15:05"),
+        (700, "warn", "CLOSE, ends at about 12:10"),
+        (875, "warn", "will be MISSED, ends at about 15:05"),
         (900, "bad", "RTO MISSED by 20 s"),
     ],
 )
@@ -291,6 +326,51 @@ def test_the_clock_is_amber_before_the_rto_is_missed_and_red_when_it_is(seconds:
 
 def test_the_clock_never_guesses_an_end() -> None:
     assert "end unknown" in clock(story.Story().do(0, 1).begin(2), 4, {}).text
+
+
+def limits(taken: float, **more: float) -> story.Story:
+    """A first run here: its plan took so long to read, its services may take so long to stop, start and answer."""
+    told = story.Story(reading_seconds=taken)
+    budgets = {"Stop pacs_bridge": 90.0, "Start pacs_bridge": 60.0, "PACS Bridge runs and answers": 60.0} | more
+    first = told.events[0]
+    assert isinstance(first, Planned)
+    steps = (StepLine(title=s.title, kind=s.kind, phase=s.phase, budget=budgets.get(s.title)) for s in first.steps)
+    told.events[0] = msgspec.structs.replace(first, steps=tuple(steps))
+    return told
+
+
+@pytest.mark.parametrize(
+    ("reading", "seconds", "look", "said"),
+    [
+        (40.0, 4, "ok", "ends by 4:10 (no earlier run)"),
+        (400.0, 100, "ok", "ends by 10:10 (no earlier run)"),
+        (600.0, 4, "warn", "CLOSE, ends by 13:30 (no earlier run)"),
+        (800.0, 4, "warn", "may be MISSED, ends by 16:50 (no earlier run)"),
+    ],
+)
+def test_without_earlier_runs_the_end_is_told_by_the_plan_s_reading_and_the_services_limits(
+    reading: float, seconds: float, look: str, said: str
+) -> None:
+    told = limits(reading).begin(0)
+    line = clock(told, seconds, {})
+    assert (line.look, said in line.text) == (look, True), line.text
+    assert len(line.start + line.text) <= 78
+
+
+def test_a_step_that_reads_is_told_by_its_own_rate_whatever_earlier_runs_took() -> None:
+    told = story.Story().do(0).begin(1)
+    told.wait(100.0).tell(Progress, title="Unpack the queue", done=25.0, total=100.0, unit="bytes")
+    assert "ends at about 6:52" in clock(told, 0, PACE).text, "three times as much is left, then six steps"
+
+
+def test_what_was_carried_or_drilled_the_first_time_has_no_known_end() -> None:
+    assert "end unknown" in clock(story.Story(reading_seconds=3.0, mode="drill").begin(0), 4, {}).text
+    told = limits(3.0)
+    first = told.events[0]
+    assert isinstance(first, Planned)
+    carrying = (*first.steps[:6], StepLine(title="Add the messages", phase="carry"), *first.steps[6:])
+    told.events[0] = msgspec.structs.replace(first, steps=carrying)
+    assert "end unknown" in clock(told.begin(0), 4, {}).text
 
 
 def test_the_clock_of_a_soak_says_that_it_answered_in_time() -> None:

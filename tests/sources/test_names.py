@@ -34,6 +34,9 @@ def taken(name: str, written: datetime, zone: tzinfo = UTC, home: str = "") -> t
 @pytest.mark.parametrize(
     ("name", "component", "format", "label"),
     [
+        ("queue_20261110_020000.db.gz.age", "queue", "db.gz.age", "20261110_020000.age"),
+        ("certs_20261110_020000.tar.age", "certs", "tar.age", "20261110_020000.age"),
+        ("config_20261110_020000.2.tar.gz.age", "config", "tar.gz.age", "20261110_020000.2.age"),
         ("config_20261110_020000.tar.gz", "config", "tar.gz", "20261110_020000"),
         ("certs_20261110_020000.tar.enc", "certs", "tar.enc", "20261110_020000"),
         ("queue_20261110_020000.db.gz", "queue", "db.gz", "20261110_020000"),

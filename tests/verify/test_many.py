@@ -20,6 +20,7 @@ from pacs_recover.authority import Authority
 from pacs_recover.errors import Refused, SourceError
 from pacs_recover.verdicts import Directory, Store, Verdict, Verdicts, store_at
 from tests.cli.shell import COMMAND, environment
+from tests.cli.test_json_documented import check
 from tests.runs.small_site import SmallSite
 from tests.sources.s3_server import Bucket, credentials
 
@@ -104,10 +105,35 @@ def test_status_of_many_sites(sites: Path, tmp_path: Path) -> None:
     assert found["state"] == "bad"
     text = subprocess.run([*COMMAND, *words], capture_output=True, text=True, env=environment(), check=True).stdout
     assert "site-01" in text
+
+
+def test_a_bad_site_file_is_a_failed_row_and_stops_no_other(sites: Path, tmp_path: Path) -> None:
+    for path in sorted(sites.iterdir())[2:]:
+        path.unlink()
     shutil.copy(sites / "00.yaml", sites / "99.yaml")
-    twice = subprocess.run([*COMMAND, *words], capture_output=True, text=True, env=environment(), check=False)
-    assert twice.returncode == 2
-    assert "two site files" in twice.stderr
+    (sites / "50.yaml").write_text("name: broken\nsorce: x\n")
+    (sites / "50.yaml").chmod(0o600)
+    words = ("--state", str(tmp_path / "state"), "status", "--sites", str(sites))
+    found = called([*COMMAND, *words, "--json"], 2)
+    assert [one["site"] for one in found["sites"]] == ["site-00", "site-01"]
+    assert [Path(one["file"]).name for one in found["failed"]] == ["50.yaml", "99.yaml"]
+    assert "sorce" in found["failed"][0]["error"]
+    check(found, "Statuses")
+    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, env=environment(), check=False)
+    assert done.returncode == 2
+    assert all(text in done.stdout for text in ("site-00", "site-01", "✗  50.yaml", "two site files have the name"))
+    line = subprocess.run(
+        [*COMMAND, *words, "--nagios"], capture_output=True, text=True, env=environment(), check=False
+    )
+    assert (line.returncode, line.stdout.count("\n")) == (2, 1)
+    assert "50.yaml" in line.stdout
+    gauges = subprocess.run([*COMMAND, *words, "--prometheus"], capture_output=True, text=True, env=environment())
+    assert gauges.returncode == 2
+    assert 'pacs_recover_state{site="50.yaml"} 2' in gauges.stdout
+    assert gauges.stdout.count("# TYPE pacs_recover_state") == 1
+    verified = told(called(verify(sites, tmp_path / "one", "--json"), 6))
+    assert not verified["50.yaml", "@50.yaml"][0]
+    assert sum(one[0] for one in verified.values()) == 2, "the backups of the good sites were verified all the same"
 
 
 def verdict(at: datetime, ok: bool = True) -> Verdict:
