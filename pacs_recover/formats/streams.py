@@ -43,6 +43,8 @@ class Pieces:
             piece = self._next()
             if piece is None:
                 return b""
+            if 0 < len(piece) <= n:  # as nearly always: nothing is copied
+                return piece
             self._rest = memoryview(piece)
         head, self._rest = self._rest[:n], self._rest[n:]
         return bytes(head)
