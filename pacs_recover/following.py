@@ -23,7 +23,7 @@ from pacs_recover.formats import alike, sqlite_set
 from pacs_recover.formats.sqlite_set import Unknown
 from pacs_recover.model import Amount, Fact, Work
 from pacs_recover.site import Site
-from pacs_recover.site.model import LitestreamConfig
+from pacs_recover.site.sources import LitestreamConfig
 from pacs_recover.sources import litestream, replica_of
 from pacs_recover.sources.litestream import LitestreamSource, Position
 from pacs_recover.target import places

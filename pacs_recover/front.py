@@ -11,16 +11,16 @@ from pathlib import Path
 
 import msgspec
 
-from pacs_recover import arming, engine, marking, questions, worker
+from pacs_recover import arming, marking, questions, worker
 from pacs_recover import plan as plans
 from pacs_recover.authority import Authority
 from pacs_recover.errors import Busy, RecoverError, Refused, SourceError
 from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Planned, Request, Resumed
-from pacs_recover.jobs import live_paths, open_job
-from pacs_recover.journal import Journal, Reader, is_written, read, sync_directory
+from pacs_recover.jobs import live_paths
+from pacs_recover.journal import Reader, is_written, read, sync_directory
 from pacs_recover.model import UNDECODABLE
 from pacs_recover.plan import Plan
-from pacs_recover.runs import ENDS, is_drill, is_finished, last_end, planned
+from pacs_recover.runs import is_drill, is_finished, planned
 from pacs_recover.site import Site
 from pacs_recover.spawning import spawn
 from pacs_recover.state import JOURNAL, State
@@ -248,40 +248,6 @@ def note_refusal(state: State, problem: RecoverError, doing: str, site: str = ""
     """Record what a front end could not do because it was refused; any other problem is none of the audit's."""
     if problem.exit_code == Refused.exit_code:
         state.audit.note("refusal", doing, problem.message, site)
-
-
-def close(run: Path, why: str, authority: Authority) -> None:
-    """End an unfinished run whose live state a person put right by hand. Refused where it is going on or has ended."""
-    authority.must_allow("closing a run")
-    with worker.state_of(run).audit.noting("close", run.name):
-        _close(run, why)
-
-
-def _close(run: Path, why: str) -> None:
-    journal = Journal(run / JOURNAL, create=False)
-    try:
-        ended = last_end(journal.events)
-        if ended and ended.outcome in ENDS:
-            raise Refused(f"run {run.name} has ended: {ended.outcome}", "there is nothing to close")
-        if is_drill(journal.events):
-            refuse_drill(run.name)
-        request = worker.request_of(journal.events) or worker.read_request(run)
-        site_lock = lock.SiteLock(**marking.lock_paths(request), holder=marking.holder(run, plans.operator()))
-        journal.step = None
-        evidence, kept = f"closed by {plans.operator()}: {safe(why, 500)}", _kept(request, journal)
-        journal.write(Ended, outcome="closed", exit_code=0, evidence=evidence, kept=kept)
-        marking.settle(site_lock, journal, request, run)
-        site_lock.close()
-    finally:
-        journal.close()
-
-
-def _kept(request: Request, journal: Journal) -> tuple[str, ...]:
-    """Remove what the run staged, which holds copies of messages; where what it set aside lies."""
-    try:
-        return engine.tidied(open_job(request, journal).target)
-    except (RecoverError, OSError) as error:  # closing is for a site that is not as it was
-        return (f"not tidied up: {engine.told(error)[0]}",)
 
 
 def unfinished(state: State) -> list[Path]:

@@ -53,7 +53,7 @@ def _take(site: Site, command: str) -> SiteLock:
     except PermissionError as error:
         raise Refused(
             f"the lock of {safe(site.name)} is root's: {error.filename} may not be opened by this user",
-            "run it as root: sudo pacs-recover lock exec …, or from root's crontab",
+            "run it as root: sudo pacs-recover …, or from root's crontab",
         ) from error
 
 

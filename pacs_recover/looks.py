@@ -167,9 +167,10 @@ def status(of: Site, found: Catalog, state: State) -> dict[str, Any]:
     now, known = datetime.now(UTC), verdicts.known(state.path, Authority(read_only=True))
     services = [(service.name, service.state()) for service in services_of(of)]
     ways: dict[str, FactState] = {"active": "ok", "unknown": "warn", "starting": "warn"}
+    components = [_freshness(of, found, name, now) for name in COMPONENTS]
     return {
         "site": of.name,
-        "components": [_freshness(of, found, name, now) for name in COMPONENTS],
+        "components": components,
         "services": [
             {"name": name, "activity": s.activity, "detail": s.detail, "state": ways.get(s.activity, "bad")}
             for name, s in services
@@ -177,7 +178,7 @@ def status(of: Site, found: Catalog, state: State) -> dict[str, Any]:
         "locks": [holder_json(holder) for holder in front.holders(front.request_of(of))],
         "findings": [{"label": f.label, "value": f.value, "state": f.state} for f in findings(of, found)],
         "drill": standing.drill(of, (report_of(run) for run in state.runs() if _is_drill_of(run, of))),
-        "verification": standing.verification(of, known),
+        "verification": standing.verification(of, known, components),
         "unfinished": [run_summary(run) for run in front.unfinished(state)],
         "sources": [{"name": s.name, "kind": s.kind, "ok": s.ok, "error": s.error} for s in found.sources],
     }

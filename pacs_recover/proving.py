@@ -20,9 +20,9 @@ from pacs_recover.formats.manifest import Opened
 from pacs_recover.formats.openssl_enc import Decrypting
 from pacs_recover.formats.streams import CHUNK, Hashing, Reader, chunks
 from pacs_recover.jobs import LIVE, opener
-from pacs_recover.model import Backup, Fact
+from pacs_recover.model import Backup, Fact, Preview
 from pacs_recover.site import Site
-from pacs_recover.site.model import LitestreamConfig
+from pacs_recover.site.sources import LitestreamConfig
 from pacs_recover.sources import replica_of
 from pacs_recover.sources.file import FileSource
 from pacs_recover.sources.litestream import LitestreamSource
@@ -108,17 +108,21 @@ def _judged(
             done = exhaust(read_backup(part, backup, raw, into, look), stopping)
     except BadBackup as error:
         return _diagnosed(site, backup, open, error)
+    try:
+        seen = judge(part, backup, done, into, look)
+        beside = (*backup.findings, *looks.told(site, backup, state))
+    except BadBackup as error:
+        seen, beside = Preview((Fact("content", told(error), "bad"),)), ()
+    return concluded(site, backup, done, seen, into, beside)
+
+
+def concluded(site: Site, backup: Backup, done: Read, seen: Preview, into: Path, beside: Sequence[Fact] = ()) -> Proven:
+    """What is found of a backup that was read to its end into a directory, by what was seen there and ``beside`` it."""
     points = [_sized(backup, done.stored, done.record.said)]
     points += [Check(DECRYPTS, "ok", "with the site's key")] if backup.encrypted else []
     points.append(Check(EXTRACTS, "ok", _extracted(done)))
-    try:
-        seen = judge(part, backup, done, into, look)
-        facts = (*seen.facts, *backup.findings, *looks.told(site, backup, state))
-        details = seen.details
-    except BadBackup as error:
-        facts, details = (Fact("content", told(error), "bad"),), {}
-    checks = (*points, *_content(site, backup, into, facts))
-    return Proven(checks, done.sha256, done.content, _until(details))
+    checks = (*points, *_content(site, backup, into, (*seen.facts, *beside)))
+    return Proven(checks, done.sha256, done.content, _until(seen.details))
 
 
 def _extracted(done: Read) -> str:

@@ -19,6 +19,7 @@ from pacs_recover import (
     arming,
     calling,
     catalog,
+    closing,
     drilling,
     findings,
     front,
@@ -196,7 +197,7 @@ class Session(Past):
     def close(self, run: Path, why: str) -> None:
         """End an unfinished run that a person put right by hand. Refused."""
         self.must_write("closing a run")
-        front.close(run, why, self.authority)
+        closing.close(run, why, self.authority)
 
     def answer(self, following: Following, yes: bool) -> None:
         """Answer a run's open question. Refused where it is another operator's."""

@@ -10,7 +10,7 @@ from pacs_recover.model import FactState
 from pacs_recover.report import Report
 from pacs_recover.site import Site
 from pacs_recover.text import age, both_times, seconds, stamp
-from pacs_recover.verdicts import Verdicts
+from pacs_recover.verdicts import Verdict, Verdicts
 
 Row = dict[str, Any]
 FAILED = ("rolled_back", "rollback_incomplete", "failed_untouched")
@@ -41,9 +41,15 @@ def _of_drill(last: Report, late: bool) -> tuple[FactState, str]:
     return ("ok", "passed") if last.rto_met else ("warn", "passed, RTO MISSED")
 
 
-def verification(site: Site, known: Verdicts) -> Row:
-    """When the newest backup of every component was verified last; one that stopped running is bad, like a failed."""
-    last = known.newest(site.name)
+def verification(site: Site, known: Verdicts, components: Sequence[Row] = ()) -> Row:
+    """When the newest backup of every component was verified last; one that stopped running is bad, like a failed.
+
+    The backups of these rows may have been proven one by one since, as each is when it is made; that takes back no
+    verification that failed.
+    """
+    last, since = known.newest(site.name), _proven(components)
+    if since and (last is None or (last.ok and last.at < since)):
+        last = Verdict(site=site.name, backup="", at=since, ok=True)
     row: Row = {"at": None, "ok": None, "age_seconds": None, "every_seconds": site.verify_every}
     if last is None:
         return {**row, "state": "bad", "sentence": "OVERDUE: the backups were never verified (pacs-recover verify)"}
@@ -57,6 +63,13 @@ def verification(site: Site, known: Verdicts) -> Row:
         names = ", ".join(check.name for check in last.checks[:4])
         return {**row, "state": "bad", "sentence": f"FAILED: {names}, {when}"}
     return {**row, "state": "ok", "sentence": f"all good, {when}"}
+
+
+def _proven(components: Sequence[Row]) -> datetime | None:
+    """Since when the newest backup of every component has been good; None where that is not known of each."""
+    if not all(row["verdict"] == "good" for row in components):
+        return None
+    return min((datetime.fromisoformat(row["verified"]) for row in components), default=None)
 
 
 def issues(status: Mapping[str, Any]) -> list[tuple[str, str]]:

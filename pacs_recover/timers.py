@@ -21,12 +21,15 @@ JOBS = {
     "backup-logs": ("Ship the closed logs of PACS Bridge", "*-*-* 04:00", "0 4 * * *", 10800),
     "status": ("How PACS Bridge stands, for monitoring", "*:0/5", "*/5 * * * *", 600),
     "verify": ("Verify the newest backups of PACS Bridge", "*-*-* 04:30", "30 4 * * *", 43200),
+    "prune": ("Remove the backups of PACS Bridge that are too old", "*-*-* 05:15", "15 5 * * *", 10800),
     "drill": ("Recovery drill of PACS Bridge", "*-*-01 05:30", "30 5 1 * *", 14400),
 }
 """What it is, when for systemd and for cron, and the seconds after which it is given up; backups as the guide has them.
+
+Pruning comes after what it judges by, and not in the minute in which backups hold the site.
 """
 WAIT = "600"
-"""Seconds that a scheduled backup waits for a restore, or for another backup of the same minute."""
+"""Seconds that a scheduled job waits for a restore, or for a backup of the same minute."""
 PUNCTUAL = ("status", *(name for name in JOBS if name.startswith(BACKUP)))
 """Those that are not spread: a backup that is late by minutes misses an RPO that is its own period."""
 CRON = "pacs-recover"
@@ -50,6 +53,7 @@ def _words(name: str, site: Path | None, state: Path) -> list[str]:
     own = {
         "status": ["--prometheus", "--output", str(state / "status.prom")],
         "verify": [],
+        "prune": ["--apply", "--wait", WAIT],
         "drill": ["--yes"],
     }
     if name.startswith(BACKUP):

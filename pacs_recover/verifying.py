@@ -159,7 +159,7 @@ class Verification:
             found = replace(found, checks=(*found.checks, check))
         now = datetime.now(UTC)
         if found.is_read:
-            self.verdicts.keep(_verdict(subject, backup, found, before, now))
+            self.verdicts.keep(verdict_of(subject.site, backup, found, now, before))
         return Result(subject, found.checks, now, found.sha256, found.is_read)
 
     def _compared(self, found: Proven, backup: Backup, before: Verdict | None) -> Proven:
@@ -188,10 +188,11 @@ def is_valid(known: Verdict, site: Site, backup: Backup) -> bool:
     return known.ok and unchanged and not is_past(known)
 
 
-def _verdict(subject: Subject, backup: Backup, found: Proven, before: Verdict | None, now: datetime) -> Verdict:
+def verdict_of(site: Site, backup: Backup, found: Proven, now: datetime, before: Verdict | None = None) -> Verdict:
+    """What is kept of a backup that was proven as it is listed; ``before``: what was kept of it last."""
     return Verdict(
-        site=subject.site.name,
-        backup=subject.name,
+        site=site.name,
+        backup=backup.id,
         at=now,
         ok=found.ok,
         checks=found.checks,
@@ -200,7 +201,7 @@ def _verdict(subject: Subject, backup: Backup, found: Proven, before: Verdict | 
         sha256=found.sha256,
         good_sha256=found.sha256 if found.ok else before.good_sha256 if before else "",
         content=found.content,
-        judged_by=judge_of(subject.site),
+        judged_by=judge_of(site),
         until=found.until,
     )
 

@@ -24,6 +24,7 @@ from pacs_recover.jobs import open_job, site_of
 from pacs_recover.journal import Journal, boot_id, read
 from pacs_recover.marking import holder, lock_paths, mark, refuse_newer, refuse_unfinished, settle
 from pacs_recover.model import UNDECODABLE, Step
+from pacs_recover.resuming import booted, is_done, refuse_resume
 from pacs_recover.runs import last_end
 from pacs_recover.state import JOURNAL, State, discard_scratch
 from pacs_recover.target.host import Target
@@ -249,31 +250,6 @@ def refused(journal: Journal, error: Exception, target: Target | None = None) ->
     journal.write(Failed, title="Begin", evidence=message, hint=hint, exit_code=code)
     journal.write(Ended, outcome="failed_untouched", exit_code=code, evidence=message)
     return code
-
-
-def booted(events: list[AnyEvent]) -> str:
-    """The boot in which a worker last took the run up; empty where no line says so."""
-    return next((event.boot for event in reversed(events) if isinstance(event, Planned | Resumed)), "")
-
-
-def is_done(events: list[AnyEvent]) -> bool:
-    """Whether the run ended well, so that only an armed rollback takes it up."""
-    ended = last_end(events)
-    return ended is not None and ended.outcome in ("restored", "closed")
-
-
-def refuse_resume(events: list[AnyEvent], steps: tuple[Step, ...]) -> None:
-    """A resume is for a run that was cut and never failed, by the same version, with the same checklist. Refused."""
-    planned = events[0]
-    if not isinstance(planned, Planned) or any(isinstance(event, Failed | Ended) for event in events):
-        raise Refused("this run failed or ended, so it cannot go on", "see: pacs-recover report; plan a new restore")
-    if any(isinstance(event, Resumed) and event.purpose == "rollback" for event in events):
-        raise Refused("a rollback of this run has begun, so it cannot go on", "finish it: pacs-recover rollback")
-    if planned.program != __version__:
-        made = f"version {planned.program} made this run and this is {__version__}"
-        raise Refused(made, "roll it back: pacs-recover rollback")
-    if planned.steps != engine.lines(steps):
-        raise Refused("its checklist is not the one it began with", "roll it back: pacs-recover rollback")
 
 
 def sibling_journals(run: Path) -> list[Path]:

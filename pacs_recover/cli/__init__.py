@@ -14,6 +14,7 @@ umask = 0o022
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and exit with the contract's code."""
     words = sys.argv[1:] if argv is None else argv
+    _stand_in()
     global umask
     umask = os.umask(0o077)  # whatever is written is for its owner, unless a place says otherwise
     try:
@@ -26,6 +27,16 @@ def main(argv: list[str] | None = None) -> None:
 
     output.error(error, "--json" in words)
     sys.exit(error.exit_code)
+
+
+def _stand_in() -> None:
+    """Have a standard stream that is closed lead nowhere: what is opened next must not be taken for it."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for good
 
 
 def _run(words: list[str]) -> int:

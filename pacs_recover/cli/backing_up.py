@@ -9,9 +9,11 @@ import click
 from pacs_recover import notifying
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, json_option, leave
+from pacs_recover.cli.finishing import finishing
 from pacs_recover.errors import UsageError
-from pacs_recover.making import run
-from pacs_recover.making.run import Backing, Order, Outcome
+from pacs_recover.making import outcome, run
+from pacs_recover.making.outcome import Outcome
+from pacs_recover.making.run import Backing, Order
 from pacs_recover.text import safe, size
 from pacs_recover.wrapping import SYMBOLS
 
@@ -40,19 +42,26 @@ def backup(
     if remove and "logs" not in wanted:
         raise UsageError("--remove is about logs", "back up logs too, or leave it out")
     order = Order(wanted, to, wait, remove)
+    with finishing():
+        made = _made(context, order, as_json)
+        if as_json:
+            output.document(outcome.to_json(made))
+        elif not made:
+            click.echo("no closed log that is not stored yet")
+        leave(outcome.exit_code(made))
+
+
+def _made(context: Context, order: Order, quiet: bool) -> list[Outcome]:
+    """What came of it, each told as it comes."""
     made: list[Outcome] = []
-    with notifying.around(context.site, "backup", " ".join(wanted), _warn) as told:
+    with notifying.around(context.site, "backup", " ".join(order.components), _warn) as told:
         for one in Backing(context.site, order, context.state, context.authority, output.say).run():
             made.append(one)
-            if not as_json:
+            if not quiet:
                 _tell(one)
         failed = sum(not one.ok for one in made)
         told.ok, told.outcome = not failed, f"{failed} of {len(made)} failed" if failed else f"{len(made)} stored"
-    if as_json:
-        output.document(run.to_json(made))
-    elif not made:
-        click.echo("no closed log that is not stored yet")
-    leave(run.exit_code(made))
+    return made
 
 
 def _warn(problem: str) -> None:

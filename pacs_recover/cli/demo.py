@@ -58,7 +58,7 @@ def make(stack: ExitStack, directory: Path | None = None) -> DemoSite:
 
 def guide_of(made: DemoSite) -> Mapping[str, str]:
     """What the console says on each screen of the first, guided restore."""
-    from pacs_recover.demo.site_maker import NAME
+    from pacs_recover.demo.site_file import NAME
     from pacs_recover.screens.guide import guide
 
     return guide(made.fails_in_soak, made.good, NAME)

@@ -28,10 +28,11 @@ IN_WORDS = {"age": "young enough", "last": "among the newest", "indefinite": "ke
 @click.command()
 @click.argument("components", nargs=-1, metavar="[COMPONENT]...")
 @click.option("--apply", "do_it", is_flag=True, help="Remove them; without it they are only shown.")
+@click.option("--wait", type=click.FloatRange(0), default=0.0, metavar="SECONDS", help="Wait so long for a restore.")
 @json_option
 @click.pass_obj
 @guarded
-def prune(context: Context, components: tuple[str, ...], do_it: bool, as_json: bool) -> None:
+def prune(context: Context, /, components: tuple[str, ...], do_it: bool, wait: float, as_json: bool) -> None:
     """Show which backups may go and why; remove them with --apply.
 
     Never below the minimum of verified good ones, nothing that is locked or needed, nothing of a source whose newest
@@ -40,12 +41,14 @@ def prune(context: Context, components: tuple[str, ...], do_it: bool, as_json: b
     """
     if wrong := [name for name in components if name not in registry()]:
         raise UsageError(f"there is no component {safe(wrong[0])}", f"one of: {', '.join(registry())}")
+    if wait and not do_it:
+        raise UsageError("--wait is about --apply", "nothing is waited for to show what may go: leave it out")
     if do_it:
         context.must_write("prune")
     proposal = pruning.propose(context.site, context.catalog(brief=True), context.state, components)
     if not as_json:
         _print_proposal(proposal)
-    removed = _apply(context, proposal, as_json) if do_it else []
+    removed = _apply(context, proposal, wait, as_json) if do_it else []
     if as_json:
         output.document(_proposal_json(proposal, removed if do_it else None))
     elif not do_it and proposal.going:
@@ -53,10 +56,10 @@ def prune(context: Context, components: tuple[str, ...], do_it: bool, as_json: b
     leave(1 if any(not one.ok for one in removed) else 3 if proposal.unread else 0)
 
 
-def _apply(context: Context, proposal: Proposal, quiet: bool) -> list[Removal]:
+def _apply(context: Context, proposal: Proposal, wait: float, quiet: bool) -> list[Removal]:
     removed: list[Removal] = []
     try:
-        for one in pruning.apply(context.site, proposal, context.state, context.authority):
+        for one in pruning.apply(context.site, proposal, context.state, context.authority, wait):
             removed.append(one)
             if not quiet:
                 said = f": {safe(one.said, 400)}" if one.said else ""
@@ -64,7 +67,7 @@ def _apply(context: Context, proposal: Proposal, quiet: bool) -> list[Removal]:
     except KeyboardInterrupt:
         gone = count(sum(one.ok for one in removed), "backup")
         raise Interrupted(f"interrupted: {gone} removed, the others stay", "see: pacs-recover audit show") from None
-    if not quiet:
+    if removed and not quiet:
         done = [one for one in removed if one.ok]
         output.say(f"{count(len(done), 'backup')} removed, {size(sum(one.freed for one in done))} free now")
     return removed

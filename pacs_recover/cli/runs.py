@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import click
 
-from pacs_recover import front, handover, looks, notes, pace, report, rolling_back, worker
+from pacs_recover import closing, front, handover, looks, notes, pace, report, rolling_back, worker
 from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, interactive, json_option, leave, program_for
 from pacs_recover.cli.follow import end
@@ -180,7 +180,7 @@ def close(context: Context, run: str, why: str) -> None:
     """
     context.must_write("close")
     found = context.state.find(run)
-    front.close(found, why, context.authority)
+    closing.close(found, why, context.authority)
     output.say(f"run {found.name} is closed; what it set aside stays in the catalog (source aside)")
 
 

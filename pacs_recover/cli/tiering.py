@@ -190,7 +190,7 @@ def litestream_lag(context: Context, as_json: bool) -> None:
     """
     found = lag.measure(context.site)
     if not found:
-        raise UsageError("the site has no Litestream replica that is written", "name one under sources: docs/site.md")
+        raise litestream.none_written(context.site)
     if as_json:
         output.document(lag.to_json(found))
     else:

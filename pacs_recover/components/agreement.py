@@ -13,7 +13,7 @@ from pacs_recover.errors import RecoverError
 from pacs_recover.formats import settings
 from pacs_recover.formats.settings import Tree
 from pacs_recover.model import Fact
-from pacs_recover.site.model import ContainerConfig
+from pacs_recover.site.services import ContainerConfig
 from pacs_recover.target import trees
 from pacs_recover.text import count, safe
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import gzip
+import hashlib
 import io
 import os
 import pwd
@@ -15,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from pacs_recover import __version__
+from pacs_recover.formats.manifest import ENDS, Manifest, encode
 from pacs_recover.formats.openssl_enc import encrypting
 
 SOURCE = "local"
@@ -54,6 +57,28 @@ class Store:
         with new_file(path) as stream:
             _gzip(io.BytesIO(text.encode()), stream, path.name.removesuffix(".gz"), taken)
         _set_time(path, taken)
+
+    def record(self, component: str, taken: datetime, rows: Mapping[str, int] | None = None) -> None:
+        """Put a manifest beside a backup, as ``pacs-recover backup`` does; the guide's scripts write none."""
+        path = self.path(component, taken)
+        with path.open("rb") as raw:
+            digest = hashlib.file_digest(raw, "sha256").hexdigest()
+        made = Manifest(
+            name=path.name,
+            component=component,
+            format=SUFFIXES[component][1:],
+            size=path.stat().st_size,
+            sha256=digest,
+            taken_at=taken,
+            made_by="root",
+            made_on="pacs1",
+            program=f"pacs-recover {__version__}",
+            rows=dict(rows) if rows else None,
+        )
+        beside = path.with_name(path.name + ENDS[0])
+        with new_file(beside) as stream:
+            stream.write(encode(made))
+        _set_time(beside, taken)
 
     def path(self, component: str, taken: datetime) -> Path:
         """Where a backup lies: the guide's name, in UTC."""

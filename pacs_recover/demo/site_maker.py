@@ -6,8 +6,6 @@ import os
 import secrets
 import socket
 import sqlite3
-import sys
-import sysconfig
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,17 +13,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
-import yaml
-
-from pacs_recover import calling
 from pacs_recover.demo import certificates, commits, logs, queue, replica
-from pacs_recover.demo.backups import SOURCE, Store, mode_of, new_file, owner_names, private_directory
+from pacs_recover.demo.backups import SOURCE, Store, mode_of, new_file, private_directory
 from pacs_recover.demo.messages import Message, history
 from pacs_recover.demo.settings import ENVIRONMENT, Settings
+from pacs_recover.demo.site_file import KEY, program, python_path, site_file
 from pacs_recover.errors import Refused
+from pacs_recover.formats.sqlite import tables
 from pacs_recover.text import safe
 
-NAME = "demo-hospital"
 SEED = 20260208
 MARKER = ".pacs-recover-demo"
 PORTS = range(20_000, 30_000)
@@ -105,7 +101,7 @@ class _Maker:
         self.store = Store(directory / "backups")
         self.every_kind = every_kind
         self.sources: list[dict[str, object]] = [{"name": SOURCE, "kind": "local", "path": str(self.store.directory)}]
-        self.key_file = directory / "backup_key"
+        self.key_file = directory / KEY
         self.settings = Settings(self.live, _free_port())
         self.authority = certificates.authority(now)
         self.client = self.authority.client(now - timedelta(days=100))
@@ -123,18 +119,19 @@ class _Maker:
         if self.every_kind:
             self._history(current)
             self._replica()
-        program = _program(self.live)
-        environment = {**ENVIRONMENT, "PACS_BRIDGE_PORT": str(_free_port()), **_python_path()}
-        site_file = self.directory / "site.yaml"
-        _write(site_file, self._site_file(program, environment).encode())
+        commands = program(self.live)
+        environment = {**ENVIRONMENT, "PACS_BRIDGE_PORT": str(_free_port()), **python_path()}
+        health_url = f"http://127.0.0.1:{self.settings.health_port}/health/ready"
+        text = site_file(self.directory, commands, environment, health_url, self.sources, self.now)
+        _write(self.directory / "site.yaml", text.encode())
         return DemoSite(
             directory=self.directory,
-            site_file=site_file,
+            site_file=self.directory / "site.yaml",
             key_file=self.key_file,
-            health_url=self._health_url(),
-            start=program["start"],
-            stop=program["stop"],
-            status=program["status"],
+            health_url=health_url,
+            start=commands["start"],
+            stop=commands["stop"],
+            status=commands["status"],
             environment=environment,
             good={"config": good_config, "certs": good_certs, "queue": good_queue},
             fails_in_soak=fails_in_soak,
@@ -186,22 +183,32 @@ class _Maker:
         """At three: the current ones, the former ones that expire in days, and old ones that have expired."""
         last = self._last(3)
         good = self.store.certs(last, current, self.password)
+        self.store.record("certs", last)
         self.store.certs(last - timedelta(days=7), self._certificates(86), self.password)
         expired = self.store.certs(last - timedelta(days=80), self._certificates(166), self.password)
         return good, expired
 
     def _queue_backups(self) -> tuple[str, str]:
-        """On the hour: good ones of several ages, the oldest past the messages' time to live, and a corrupt one."""
+        """On the hour: good ones of several ages, the oldest past the messages' time to live, and a corrupt one.
+
+        The newest have a manifest, as from the time when the program began to make them.
+        """
         last = (self.now - timedelta(minutes=5)).replace(minute=0, second=0, microsecond=0)
-        ids = {hours: self._queue_backup(last - timedelta(hours=hours)) for hours in (0, 1, 2, 6, 26, 50)}
+        ids = {
+            hours: self._queue_backup(last - timedelta(hours=hours), recorded=hours in (0, 1))
+            for hours in (0, 1, 2, 6, 26, 50)
+        }
         self.store.flip_a_bit("queue", last - timedelta(hours=2))
         return ids[0], ids[2]
 
-    def _queue_backup(self, taken: datetime) -> str:
+    def _queue_backup(self, taken: datetime, *, recorded: bool) -> str:
         with tempfile.TemporaryDirectory(dir=self.directory) as scratch:
             database = Path(scratch) / "queue.db"
             queue.write(database, self.traffic, taken)
-            return self.store.queue(taken, database)
+            id = self.store.queue(taken, database)
+            if recorded:
+                self.store.record("queue", taken, dict(tables(database)))
+            return id
 
     def _history(self, certs: Mapping[str, bytes]) -> None:
         """Three commits of the configuration's directory."""
@@ -236,66 +243,6 @@ class _Maker:
         """The last time that it was this hour, at least some minutes ago."""
         today = self.now.replace(hour=hour, minute=0, second=0, microsecond=0)
         return today if today <= self.now - timedelta(minutes=5) else today - timedelta(days=1)
-
-    def _health_url(self) -> str:
-        return f"http://127.0.0.1:{self.settings.health_port}/health/ready"
-
-    def _drill(self, run: tuple[str, ...], environment: Mapping[str, str]) -> dict[str, object]:
-        paths = [str(Path(entry)) for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
-        package = [str(Path(path) / "pacs_recover") for path in paths]
-        return {"start": list(run), "readable": sorted({*_readable(), *package}), "writable": [str(self.live / "run")]}
-
-    def _site_file(self, program: Mapping[str, tuple[str, ...]], environment: Mapping[str, str]) -> str:
-        owner, group = owner_names()
-        etc, var = self.live / "etc/pacs_bridge", self.live / "var"
-        verbs = {verb: list(argv) for verb, argv in program.items() if verb != "run"}
-        service = {"kind": "command", "name": "pacs_bridge", **verbs}
-        site = {
-            "name": NAME,
-            "live": {
-                "config": str(etc),
-                "config_file": str(etc / "config.yaml"),
-                "certs": str(etc / "certs"),
-                "queue": str(var / "lib/pacs_bridge/queue.db"),
-                "logs": str(var / "log/pacs_bridge"),
-            },
-            "owner": owner,
-            "group": group,
-            "services": [{**service, "environment": dict(environment)}],
-            "validator": None,
-            "health": {"url": self._health_url(), "timeout": "20s"},
-            "soak": "2s",
-            "start_timeout": "20s",
-            "stop_timeout": "20s",
-            "key_file": str(self.key_file),
-            "key_copy": f"the safe in the hospital's IT office, seen {self.now:%Y-%m-%d}",
-            "timezone": "UTC",
-            "sources": self.sources,
-            "sandbox": str(self.directory / "sandbox"),
-            "drill": self._drill(program["run"], environment),
-        }
-        text: str = yaml.safe_dump(site, sort_keys=False, allow_unicode=True, width=1000)
-        return "# A demo site made by pacs-recover demo: synthetic data, real files, a stand-in service.\n" + text
-
-
-def _readable() -> list[str]:
-    """What this very Python needs to run in a sandbox, beside the system's own directories."""
-    ours = calling.HOME if calling.UNPACKED else calling.HOME / "pacs_recover"
-    places = [sys.prefix, sys.base_prefix, sys.exec_prefix, str(ours)]
-    return sorted({place for place in places if not Path(place).is_relative_to("/usr")})
-
-
-def _program(root: Path) -> dict[str, tuple[str, ...]]:
-    """The service's commands: this very Python, which (-P) takes no module from the directory it is run in."""
-    command = (sys.executable, "-P", "-m", "pacs_recover.demo.service")
-    return {verb: (*command, verb, "--root", str(root)) for verb in ("run", "start", "stop", "status")}
-
-
-def _python_path() -> dict[str, str]:
-    """What a fresh Python needs to find this package, where it is not installed into that Python."""
-    here = Path(__file__).parents[2]
-    installed = {Path(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
-    return {} if here in installed else {"PYTHONPATH": str(here)}
 
 
 def _free_port() -> int:

@@ -32,6 +32,8 @@ OTHERS = {
     "litestream": "Litestream removes what its own retention says (pacs-recover litestream config --check FILE)",
 }
 """Who prunes the other kinds."""
+OF = {"git": "config", "litestream": "queue"}
+"""What they have backups of."""
 BACKUP = "backup"
 """What the audit calls the making of one."""
 Holds = Mapping[str, str]

@@ -53,14 +53,20 @@ def configuration(site: Site, version: Version, name: str | None = None) -> str:
     return head + yaml.safe_dump(made, sort_keys=False)
 
 
+def none_written(site: Site, name: str | None = None) -> UsageError:
+    """What is told where the site's Litestream writes no replica (of this name)."""
+    idle = [one.name for one in site.sources if isinstance(one, LitestreamConfig) and not one.followed]
+    hint = "name one under sources: kind: litestream, with its path or s3 (docs/litestream.md)"
+    if idle:
+        hint = f"the site file says of {', '.join(map(safe, idle))} that it is not written any more: followed: false"
+    return UsageError(f"the site has no Litestream replica{f' {safe(name)}' if name else ''} that is written", hint)
+
+
 def _replicas(site: Site, version: Version, name: str | None) -> list[LitestreamConfig]:
     found = [one for one in site.sources if isinstance(one, LitestreamConfig) and one.followed]
     wanted = [one for one in found if name in (None, one.name)]
     if not wanted:
-        raise UsageError(
-            f"the site has no Litestream replica{f' {safe(name)}' if name else ''} that is written",
-            "name one under sources: kind: litestream, with its path or s3 (docs/litestream.md)",
-        )
+        raise none_written(site, name)
     if version == "0.5" and len(wanted) > 1:
         names = ", ".join(one.name for one in wanted)
         raise UsageError("Litestream 0.5 writes one replica of a database", f"choose one with --replica: {names}")

@@ -16,7 +16,7 @@ from pacs_recover.catalog import Catalog
 from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.keeping import groups as grouping
 from pacs_recover.keeping.deciding import Decision, Group, decide, is_good
-from pacs_recover.keeping.groups import OTHERS
+from pacs_recover.keeping.groups import OF, OTHERS
 from pacs_recover.keeping.removing import Remover
 from pacs_recover.model import COMPONENTS, Backup
 from pacs_recover.site import Site
@@ -58,7 +58,7 @@ def propose(
     found_groups = grouping.groups(site, found, state, wanted)
     decisions = [one for group in found_groups for one in _decided(site, group, moment)]
     decisions += _aside(site, found, state, wanted, found_groups, moment)
-    others = [(one.name, OTHERS[one.kind]) for one in found.sources if one.kind in OTHERS]
+    others = [(one.name, OTHERS[one.kind]) for one in found.sources if OF.get(one.kind) in wanted]
     return Proposal(tuple(decisions), tuple(others), tuple(one for one in found.sources if not one.ok))
 
 
@@ -114,15 +114,17 @@ def _set_aside(
     return Decision(one, "past", f"set aside {span(old)} ago; kept for {span(limit)}")
 
 
-def apply(site: Site, proposal: Proposal, state: State, authority: Authority) -> Iterator[Removal]:
+def apply(
+    site: Site, proposal: Proposal, state: State, authority: Authority, patience: float = 0.0
+) -> Iterator[Removal]:
     """Remove what may go, one by one, each looked at again right before; what fails does not keep the others.
 
-    The site is held still meanwhile. Raises Refused, Busy before anything is removed.
+    The site is held still meanwhile, and waited for so many seconds. Raises Refused, Busy before anything is removed.
     """
     authority.must_allow("prune")
     if not proposal.going:
         return
-    held = holding.hold(site, "prune", authority)
+    held = holding.hold(site, "prune", authority, patience)
     try:
         with Remover(site) as remover:
             for decision in proposal.going:

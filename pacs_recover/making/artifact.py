@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pacs_recover import __version__
 from pacs_recover.formats.manifest import Manifest, Validity, encode
+from pacs_recover.proving import Proven
 from pacs_recover.sources import names
 from pacs_recover.text import safe
 
@@ -57,6 +58,8 @@ class Artifact:
     """The SHA-256 of what is inside, of a log."""
     rows: dict[str, int] | None = None
     certificates: tuple[Validity, ...] | None = None
+    proven: Proven | None = None
+    """What a verification finds of it."""
 
     @property
     def component(self) -> str:

@@ -87,7 +87,7 @@ class Bucket:
         self._must_read_back(client, Place(place.bucket, place.key, version), made)
         data = made.manifest(made.title.name(self._zone))
         _Putting(client, self.config, self._place(made, ENDS[0]), len(data)).put(io.BytesIO(data))
-        return Stored(id)
+        return Stored(id, proven=made.proven)
 
     def _must_read_back(self, client: Any, place: Place, made: Artifact) -> None:
         with self._reading(place, made) as raw:

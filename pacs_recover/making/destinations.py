@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pacs_recover.errors import UsageError
 from pacs_recover.making.artifact import Artifact
+from pacs_recover.proving import Proven
 from pacs_recover.site import GitConfig, LitestreamConfig, LocalConfig, S3Config, Site, SourceConfig
 from pacs_recover.text import safe
 
@@ -20,6 +21,8 @@ class Stored:
     """What the catalog calls it."""
     note: str = ""
     """What else there is to say: that it was there already."""
+    proven: Proven | None = None
+    """What was found of it there; None where nothing new was."""
 
 
 class Destination(Protocol):
@@ -53,7 +56,9 @@ def chosen(site: Site, named: Sequence[str], components: Sequence[str]) -> tuple
         if isinstance(sources[name], LitestreamConfig):
             raise UsageError(f"{safe(name)} is a replica, which Litestream writes", "name a directory, a bucket or Git")
         if named and isinstance(sources[name], GitConfig) and "config" not in components:
-            raise UsageError(f"{safe(name)} is Git, which takes the configuration alone", "name another place: --to")
+            raise UsageError(
+                f"{safe(name)} is a Git repository, which takes the configuration alone", "name another place: --to"
+            )
     return tuple(sources[name] for name in wanted)
 
 

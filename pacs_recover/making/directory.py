@@ -68,7 +68,7 @@ class Directory:
                 with _written(fd, home, name + BESIDE, BytesIO(manifest), "") as beside:
                     _named(fd, beside, name + BESIDE)
                     _named(fd, unnamed, name)
-        return Stored(id)
+        return Stored(id, proven=made.proven)
 
     def _same(self, path: Path, made: Artifact) -> str:
         """That what is there already is this very content, read to its end. RecoverError where it is not."""

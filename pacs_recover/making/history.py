@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from pacs_recover.components import Look, component, exhaust, judge, read_backup
+from pacs_recover.components import Look
 from pacs_recover.errors import RecoverError, SourceError
 from pacs_recover.formats import masking, streams
 from pacs_recover.formats.manifest import Opened, Record
@@ -21,7 +21,7 @@ from pacs_recover.formats.tar import Member, Tar
 from pacs_recover.making.artifact import maker
 from pacs_recover.making.destinations import Stored
 from pacs_recover.making.live import Taken
-from pacs_recover.making.sealing import refuse_bad
+from pacs_recover.making.sealing import proof
 from pacs_recover.model import Backup
 from pacs_recover.site import GitConfig
 from pacs_recover.sources import git_client
@@ -30,7 +30,6 @@ from pacs_recover.sources.git import GitSource
 from pacs_recover.sources.git_places import Place, branch_reference, directory_of, explained, place_of
 from pacs_recover.sources.git_repository import plant, private
 from pacs_recover.sources.git_secrets import KEY, MARK
-from pacs_recover.target import places
 from pacs_recover.text import safe
 
 MADE = "refs/heads/made"
@@ -68,26 +67,18 @@ class History:
                 attempt = _Attempt(place, self.config.branch, below, home / "git")
                 commit = attempt.commit(taken, f"Configuration of {self.site_name}\n")
                 if commit is None:
-                    return Stored(self._proven(attempt.tip, look, scratch), "unchanged since that commit")
+                    return self._proven(attempt.tip, look, scratch, "unchanged since that commit")
                 if attempt.push():
-                    return Stored(self._proven(commit, look, scratch))
+                    return self._proven(commit, look, scratch)
         raise SourceError(f"{place.shown}: others push there all the time", "try again")
 
-    def _proven(self, commit: str, look: Look, scratch: Path) -> str:
-        """The id of a commit, read from the repository as a restore does. RecoverError, SourceError, OSError."""
+    def _proven(self, commit: str, look: Look, scratch: Path, note: str = "") -> Stored:
+        """A commit, read from the repository as a restore does. RecoverError, SourceError, OSError."""
         source = GitSource(self.name, self.config.repository, self.config.branch, self.config.directory)
-        into = scratch / "proof"
-        places.remove_tree(into)
-        into.mkdir(mode=0o700)
         backup = _listed(source, commit)
-        part = component("config")
-        try:
-            with source.open(backup, scratch) as raw:
-                done = exhaust(read_backup(part, backup, Opened(raw, Record(source.proof)), into, look))
-                refuse_bad(judge(part, backup, done, into, look), "config")
-        finally:
-            places.remove_tree(into)
-        return backup.id
+        with source.open(backup, scratch) as raw:
+            found, _ = proof(backup, Opened(raw, Record(source.proof)), look, scratch)
+        return Stored(backup.id, note, found)
 
 
 def _listed(source: GitSource, commit: str) -> Backup:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from pacs_recover.formats.manifest import Opened, Record, Validity
 from pacs_recover.formats.streams import Hashing, Pieces, Reader
 from pacs_recover.making.artifact import ENCRYPTED, WRAPPED, Artifact, Title
 from pacs_recover.making.live import Taken
-from pacs_recover.model import Backup, Preview
+from pacs_recover.model import Backup
+from pacs_recover.proving import Proven, concluded
 from pacs_recover.site import Site
 from pacs_recover.sources.file import opened
 from pacs_recover.target import places
@@ -26,6 +28,7 @@ LEVEL = 2
 """Of isal's deflate: its best, about zlib's third, at many times its speed."""
 GZIP = 31
 """zlib's window bits for the gzip format (zlib manual, deflateInit2)."""
+WRITTEN = "the SHA-256 of what was written"
 MEND = "nothing was stored: what cannot be restored is no backup; put right what lives, then back it up again"
 
 
@@ -72,21 +75,26 @@ def _zipped(raw: Reader) -> Iterator[bytes]:
 
 def prove(made: Artifact, look: Look, scratch: Path) -> Artifact:
     """Read a backup back as a restore does and judge it; the same with what its manifest says. BadBackup, OSError."""
-    into = scratch / "proof"
+    with opened(made.path) as raw:
+        found, details = proof(_as_backup(made, look), Opened(raw, Record(WRITTEN, made.sha256)), look, scratch)
+    return replace(made, proven=found, **_recorded(made.component, details))
+
+
+def proof(backup: Backup, raw: Opened, look: Look, scratch: Path) -> tuple[Proven, dict[str, Any]]:
+    """What a verification finds of a new backup, and what its preview details. BadBackup where it is bad; OSError."""
+    part, into = component(backup.component), scratch / "proof"
     places.remove_tree(into)
     into.mkdir(mode=0o700)
-    part, backup = component(made.component), _as_backup(made, look)
     try:
-        with opened(made.path) as raw:
-            record = Record("what was just written", made.sha256)
-            done = exhaust(read_backup(part, backup, Opened(raw, record), into, look))
-            seen = judge(part, backup, done, into, look)
+        done = exhaust(read_backup(part, backup, raw, into, look))
+        seen = judge(part, backup, done, into, look)
+        found = concluded(look.site, backup, done, seen, into)
     except BadBackup as error:
         raise BadBackup(error.message, MEND) from error
     finally:
         places.remove_tree(into)
-    refuse_bad(seen, made.component)
-    return Artifact(made.title, made.path, made.size, made.sha256, made.content, **_recorded(made.component, seen))
+    _refuse_bad(found, seen.details, backup.component)
+    return found, seen.details
 
 
 def _as_backup(made: Artifact, look: Look) -> Backup:
@@ -103,20 +111,19 @@ def _as_backup(made: Artifact, look: Look) -> Backup:
     )
 
 
-def refuse_bad(seen: Preview, component: str) -> None:
-    """BadBackup where a fact would forbid restoring it."""
-    bad = [f"{fact.label}: {fact.value}" for fact in seen.facts if fact.state == "bad"]
-    if component == "certs" and not seen.details.get("certificates"):
+def _refuse_bad(found: Proven, details: dict[str, Any], component: str) -> None:
+    bad = [check.evidence for check in found.checks if check.state == "bad"]
+    if component == "certs" and not details.get("certificates"):
         bad.append("there is no certificate in it")
     if bad:
         raise BadBackup(f"a backup of {component} as it lives now could not be restored: {'; '.join(bad)}", MEND)
 
 
-def _recorded(component: str, seen: Preview) -> dict[str, Any]:
+def _recorded(component: str, details: dict[str, Any]) -> dict[str, Any]:
     if component == "queue":
-        return {"rows": {str(table["name"]): int(table["rows"]) for table in seen.details.get("tables", ())}}
+        return {"rows": {str(table["name"]): int(table["rows"]) for table in details.get("tables", ())}}
     if component == "certs":
-        return {"certificates": tuple(map(_validity, seen.details.get("certificates", ())))}
+        return {"certificates": tuple(map(_validity, details.get("certificates", ())))}
     return {}
 
 

@@ -7,28 +7,27 @@ from pacs_recover.site.model import (
     Ages,
     AuditConfig,
     BackupConfig,
-    BucketConfig,
-    CommandConfig,
-    ContainerConfig,
     DrillConfig,
-    GitConfig,
     HealthConfig,
-    LitestreamConfig,
     Live,
-    LocalConfig,
     NotifyConfig,
     Objective,
     RetentionConfig,
-    S3Config,
-    ServiceConfig,
     Site,
-    SourceConfig,
-    SystemdConfig,
-    UploadConfig,
     from_data,
     from_json,
     to_data,
     to_json,
+)
+from pacs_recover.site.services import CommandConfig, ContainerConfig, ServiceConfig, SystemdConfig
+from pacs_recover.site.sources import (
+    BucketConfig,
+    GitConfig,
+    LitestreamConfig,
+    LocalConfig,
+    S3Config,
+    SourceConfig,
+    UploadConfig,
 )
 from pacs_recover.site.writing import TEMPLATE, init_text, show, write_init
 

@@ -14,8 +14,9 @@ from msgspec import Struct
 
 from pacs_recover.formats.yaml_marks import Document, Fault, Where
 from pacs_recover.site.durations import duration
-from pacs_recover.site.model import OBJECTIVES, Objective, Seconds, Site
+from pacs_recover.site.model import OBJECTIVES, Objective, Site
 from pacs_recover.site.rules import broken_rules
+from pacs_recover.site.section import Seconds
 from pacs_recover.text import safe
 
 MOST = 50

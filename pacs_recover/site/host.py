@@ -18,7 +18,9 @@ from pacs_recover.errors import SourceError
 from pacs_recover.formats import age
 from pacs_recover.formats.openssl_enc import LONGEST_KEY_FILE
 from pacs_recover.model import Fact
-from pacs_recover.site.model import CommandConfig, ContainerConfig, GitConfig, Site
+from pacs_recover.site.model import Site
+from pacs_recover.site.services import CommandConfig, ContainerConfig
+from pacs_recover.site.sources import GitConfig
 from pacs_recover.text import safe
 
 DAY = re.compile(r"\b[0-9]{4}-[0-9]{2}-[0-9]{2}\b")

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from datetime import tzinfo
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import field
 
 from pacs_recover.formats import archive
+from pacs_recover.site.section import Argv, Closed, Seconds
+from pacs_recover.site.services import ServiceConfig, SystemdConfig
+from pacs_recover.site.sources import BucketConfig, LitestreamConfig, LocalConfig, S3Config, SourceConfig
 from pacs_recover.site.zones import zone
 
-Seconds = Annotated[float, Meta(description="a duration: 30s, 5m, 1h, 7d, or a plain number of seconds")]
 Tier = Literal["hot", "warm"]
-Argv = tuple[str, ...]
-"""A command as an argument list; no shell reads it."""
-
-
-class Closed(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A section of the site file: a key that it does not have is an error."""
 
 
 class Live(Closed, frozen=True):
@@ -37,119 +33,6 @@ class Live(Closed, frozen=True):
         file = Path(self.config_file)
         if file.is_absolute() and file.is_relative_to(self.config):
             msgspec.structs.force_setattr(self, "config_file", str(file.relative_to(self.config)))
-
-
-class SystemdConfig(Closed, frozen=True, tag_field="kind", tag="systemd"):
-    """A systemd unit."""
-
-    unit: str
-
-    @property
-    def name(self) -> str:
-        """What an operator calls it."""
-        return self.unit.removesuffix(".service")
-
-
-class ContainerConfig(Closed, frozen=True, tag_field="kind", tag="container"):
-    """A container of docker or podman."""
-
-    container: str
-    runtime: Literal["docker", "podman"] = "docker"
-
-    @property
-    def name(self) -> str:
-        """What an operator calls it."""
-        return self.container
-
-
-class CommandConfig(Closed, frozen=True, tag_field="kind", tag="command"):
-    """A service that is controlled by commands; ``status`` exits 0 while it runs."""
-
-    name: str
-    start: Argv
-    stop: Argv
-    status: Argv = ()
-    """Empty: whether it runs can only be told by the health endpoint."""
-    environment: dict[str, str] = {}
-    """What the commands get beside PATH, the language and the like, and the configuration is expanded with."""
-
-
-ServiceConfig = SystemdConfig | ContainerConfig | CommandConfig
-
-
-class LocalConfig(Closed, frozen=True, tag_field="kind", tag="local"):
-    """Backups in a directory."""
-
-    name: str
-    path: Path
-    timezone: str | None = None
-    """Of the times in its file names; None takes the site's."""
-
-
-class BucketConfig(Closed, frozen=True):
-    """A bucket of AWS S3 or of any endpoint that speaks its protocol, and the part of it that is meant."""
-
-    bucket: str
-    prefix: str = ""
-    """Above what is looked for; ends with ``/`` where it is a directory."""
-    endpoint: str | None = None
-    """The URL of an S3 server that is not AWS (Ceph RGW, MinIO, Swift, GCS)."""
-    region: str | None = None
-    addressing: Literal["auto", "path", "virtual"] = "auto"
-    ca_bundle: Path | None = None
-    profile: str | None = None
-    """Of the AWS configuration files, which hold the credentials; none are kept here."""
-    role: str | None = None
-    """The ARN of a role to assume."""
-
-
-class UploadConfig(Closed, frozen=True):
-    """What a bucket is asked to do with the backups that are put into it; the rest is its own to say."""
-
-    sse: Literal["AES256", "aws:kms"] | None = None
-    """Encrypted by the server; None: as the bucket does by itself."""
-    kms_key: str | None = None
-    """The key's id or ARN; None: the bucket's own."""
-    lock: Literal["GOVERNANCE", "COMPLIANCE"] | None = None
-    """The mode of Object Lock; None: as the bucket does by itself."""
-    lock_for: Seconds = 0.0
-    """How long nobody can remove it."""
-
-
-class S3Config(BucketConfig, frozen=True, kw_only=True, tag_field="kind", tag="s3"):
-    """Backups in a bucket, in the guide's ``config/``, ``certs/``, ``queue/``, ``logs/`` below the prefix."""
-
-    name: str
-    timezone: str | None = None
-    """Of the times in its keys; None takes the site's."""
-    upload: UploadConfig = UploadConfig()
-
-
-class GitConfig(Closed, frozen=True, tag_field="kind", tag="git"):
-    """The configuration's own Git history, local or remote: every commit is a backup."""
-
-    name: str
-    repository: str
-    """A path, or a URL of ssh, https or file."""
-    branch: str | None = None
-    """None: the repository's own HEAD."""
-    directory: str = ""
-    """Of the configuration inside the repository."""
-
-
-class LitestreamConfig(Closed, frozen=True, tag_field="kind", tag="litestream"):
-    """A Litestream replica of the queue (0.3 or 0.5), in a directory or a bucket: every point in time is a backup."""
-
-    name: str
-    path: Path | None = None
-    """The root of a replica in files; or ``s3`` is given."""
-    s3: BucketConfig | None = None
-    """The bucket and prefix of a replica in S3."""
-    followed: bool = True
-    """Whether the site's Litestream still writes it: after a restore of the queue it is then seen to follow again."""
-
-
-SourceConfig = LocalConfig | S3Config | GitConfig | LitestreamConfig
 
 
 class HealthConfig(Closed, frozen=True):
@@ -171,7 +54,7 @@ class DrillConfig(Closed, frozen=True):
     """Which of the site's services; None: the only one that is not Litestream."""
     start: Argv = ()
     """The service's program in the foreground, ``{config}`` for its configuration file; empty: as the service says."""
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = field(default_factory=dict)
     """Beside the service's own, which they override."""
     readable: tuple[Path, ...] = ()
     """Directories that the program needs to run, beside the system's own and its own."""
@@ -251,7 +134,7 @@ class RetentionConfig(Closed, frozen=True):
     """Verified good backups of each component that stay in each source."""
     aside: Seconds | None = 30 * DAY
     """How long what a run set aside stays; None: for ever. That of the newest run always does."""
-    tiers: dict[str, Tier] = {}
+    tiers: dict[str, Tier] = field(default_factory=dict)
     """By the source's name: a source that keeps a backup only that long, as another one has it longer."""
     hold: tuple[str, ...] = ()
     """Ids under legal hold, ``*`` for any characters: never removed."""
@@ -315,7 +198,7 @@ class Site(Closed, frozen=True):
     timezone: str | None = None
     """Of the times in backup names; None is the host's."""
     sources: tuple[SourceConfig, ...] = (LocalConfig(name="local", path=Path("/backup/pacs_bridge")),)
-    objectives: dict[str, Objective] = msgspec.field(default_factory=lambda: dict(OBJECTIVES))
+    objectives: dict[str, Objective] = field(default_factory=lambda: dict(OBJECTIVES))
     """By component, and ``full`` for several together; all are always there."""
     sandbox: Path = Path("/var/lib/pacs_recover/sandbox")
     drill: DrillConfig = DrillConfig()

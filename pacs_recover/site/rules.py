@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import combinations, pairwise
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pacs_recover.formats.age import RECIPIENT
 from pacs_recover.formats.yaml_marks import Where
 from pacs_recover.model import COMPONENTS
-from pacs_recover.site.model import (
-    Ages,
-    BucketConfig,
-    CommandConfig,
-    ContainerConfig,
-    GitConfig,
-    LitestreamConfig,
-    LocalConfig,
-    S3Config,
-    ServiceConfig,
-    Site,
-    SystemdConfig,
-    UploadConfig,
-)
+from pacs_recover.site.model import Ages, Site
+from pacs_recover.site.services import CommandConfig, ContainerConfig, ServiceConfig, SystemdConfig
+from pacs_recover.site.source_rules import NAME, Broken, broken_bucket, is_url, remote_sources, sources, tiers
+from pacs_recover.site.sources import LitestreamConfig, LocalConfig, S3Config
 from pacs_recover.site.zones import zone
-from pacs_recover.text import safe
+from pacs_recover.text import safe, span
 
-Broken = Iterator[tuple[Where, str, str]]
-"""Where, what is wrong, how to mend it."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-"""What stands in an id that is typed."""
 UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.\\@-]{0,254}")
 CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
 ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,254}\$?")
-BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,254}")
-"""Also the names that older servers allow; which are right is the server's to say."""
-RESERVED = ("aside", "file")
-"""Sources that every site has: what earlier restores set aside, and files named by path."""
 
 
 def broken_rules(site: Site) -> Broken:
@@ -99,44 +80,9 @@ def _holds_no_live_part(site: Site) -> Broken:
             yield where, f"holds live.{inside[0]}", "name a directory of its own"
 
 
-def _sources(site: Site) -> Broken:
-    names: dict[str, int] = {}
-    for index, source in enumerate(site.sources):
-        where: Where = ("sources", index, "name")
-        if not NAME.fullmatch(source.name):
-            yield where, "cannot stand in an id", "letters, digits, - _ and . only, a letter or digit first"
-        elif source.name in RESERVED:
-            yield where, f"{source.name} is taken: every site has a source of this name", "choose another"
-        elif names.setdefault(source.name, index) != index:
-            yield where, f"{source.name} is the name of another source", "each has its own"
-
-    paths: dict[Path, int] = {}
-    for index, path in site.directories.items():
-        if paths.setdefault(path, index) != index:
-            yield ("sources", index, "path"), "is another source's path", "leave one of them out"
-
-
-def _remote_sources(site: Site) -> Broken:
-    for index, source in enumerate(site.sources):
-        where: Where = ("sources", index)
-        match source:
-            case S3Config():
-                yield from _bucket(source, where)
-                yield from _upload(source.upload, (*where, "upload"))
-            case GitConfig():
-                yield from _repository(source.repository, (*where, "repository"))
-            case LitestreamConfig():
-                if (source.path is None) == (source.s3 is None):
-                    yield where, "needs either path or s3", "name the replica's directory, or its bucket"
-                if source.s3 is not None:
-                    yield from _bucket(source.s3, (*where, "s3"))
-            case LocalConfig():
-                pass
-
-
 def _audit(site: Site) -> Broken:
     if site.audit.anchor is not None:
-        yield from _bucket(site.audit.anchor, ("audit", "anchor"))
+        yield from broken_bucket(site.audit.anchor, ("audit", "anchor"))
 
 
 def _backup(site: Site) -> Broken:
@@ -149,43 +95,6 @@ def _backup(site: Site) -> Broken:
     for index, text in enumerate(site.backup.recipients):
         if not RECIPIENT.fullmatch(text):
             yield ("backup", "recipients", index), "is no public key of age", "age-keygen prints it: age1…"
-
-
-def _upload(upload: UploadConfig, where: Where) -> Broken:
-    if (upload.lock is None) != (upload.lock_for == 0):
-        yield (*where, "lock"), "and lock_for belong together", "write lock: GOVERNANCE and lock_for: 90d, or neither"
-    if upload.kms_key is not None and upload.sse != "aws:kms":
-        yield (*where, "kms_key"), "is used with sse: aws:kms alone", "write that too"
-
-
-def _bucket(bucket: BucketConfig, where: Where) -> Broken:
-    if not BUCKET.fullmatch(bucket.bucket):
-        yield (
-            (*where, "bucket"),
-            f"{safe(bucket.bucket, 80)} is no name of a bucket",
-            "without s3:// and without a path",
-        )
-    if bucket.prefix.startswith("/"):
-        yield (*where, "prefix"), "begins with /", "keys of a bucket do not: leave the first / out"
-    if bucket.endpoint is not None and not _is_url(bucket.endpoint):
-        yield (*where, "endpoint"), "is no http address, or has a user in it", "write https://HOST:PORT"
-
-
-def _repository(repository: str, where: Where) -> Broken:
-    if not repository or not repository.isprintable() or repository.startswith("-"):
-        yield where, "names no repository", "name a path, or a URL of ssh, https or file"
-    elif "://" in repository and "@" in (login := repository.split("/")[2]) and ":" in login.partition("@")[0]:
-        yield where, "has a password in it", "keep passwords in ~/.netrc, keys in ~/.ssh, of the user that runs this"
-
-
-def _is_url(text: str) -> bool:
-    """An address of http or https, without a user, on one line."""
-    try:
-        url = urlsplit(text)
-        good = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0 and url.username is None
-    except ValueError:
-        return False
-    return good and text.isprintable() and " " not in text
 
 
 def _zones(site: Site) -> Broken:
@@ -250,7 +159,7 @@ def _validator(site: Site) -> Broken:
 
 
 def _health(site: Site) -> Broken:
-    if site.health is not None and not _is_url(site.health.url):
+    if site.health is not None and not is_url(site.health.url):
         yield ("health", "url"), "is no http address, or has a user in it", "write http://127.0.0.1:8081/health/ready"
 
 
@@ -264,7 +173,7 @@ def _drill(site: Site) -> Broken:
         if not name or "=" in name or "\0" in name:
             yield ("drill", "environment", name), "is no name of a variable", ""
     for index, url in enumerate(drill.health or ()):
-        if not _is_url(url):
+        if not is_url(url):
             yield (
                 ("drill", "health", index),
                 "is no http address, or has a user in it",
@@ -278,7 +187,7 @@ def _drill(site: Site) -> Broken:
 def _notify(site: Site) -> Broken:
     if site.notify.command:
         yield from _argv(site.notify.command, ("notify", "command"))
-    if site.notify.webhook is not None and not _is_url(site.notify.webhook):
+    if site.notify.webhook is not None and not is_url(site.notify.webhook):
         yield ("notify", "webhook"), "is no http address, or has a user in it", "write https://HOST/PATH"
 
 
@@ -289,7 +198,8 @@ def _retention(site: Site) -> Broken:
         told = [(key, age) for key in ("hot", "warm", "archive", "total") if (age := getattr(ages, key)) is not None]
         for (before, younger), (key, older) in pairwise(told):
             if younger > older:
-                yield (*where, key), f"is shorter than {before}", "each tier ends later than the one before it"
+                said = f"is shorter than {before}, which is {span(younger)}"
+                yield (*where, key), said, f"each tier ends later than the one before it; none: {before}: null"
         if told and told[-1][0] in ("warm", "archive"):
             yield (*where, "total"), "is missing, though a tier ends", "say when backups may go: the last tier's end"
         for key, age in told:
@@ -297,20 +207,10 @@ def _retention(site: Site) -> Broken:
                 yield (*where, key), "must be more than 0", ""
         if ages.last is not None and ages.last < site.retention.minimum:
             yield (*where, "last"), "is less than retention.minimum", "the minimum stays in any case"
-    yield from _tiers(site)
+    yield from tiers(site)
     for key in ("aside", "minimum"):
         if (value := getattr(site.retention, key)) is not None and value <= 0:
             yield ("retention", key), "must be more than 0", ""
-
-
-def _tiers(site: Site) -> Broken:
-    """Sources that keep backups for less than the total, where another has to keep them for all of it."""
-    keepers = [one.name for one in site.sources if isinstance(one, LocalConfig | S3Config)]
-    for name in site.retention.tiers:
-        if name not in keepers:
-            yield ("retention", "tiers", name), "is no local or S3 source", f"one of: {', '.join(keepers) or 'none'}"
-    if keepers and all(name in site.retention.tiers for name in keepers):
-        yield ("retention", "tiers"), "leave no source that keeps backups for their total", "leave one of them out"
 
 
 def _drill_directories(site: Site) -> Broken:
@@ -338,6 +238,6 @@ def _numbers(site: Site) -> Broken:
 
 
 RULES: tuple[Callable[[Site], Broken], ...] = (
-    _names, _live, _apart, _holds_no_live_part, _sources, _remote_sources, _audit, _backup,
+    _names, _live, _apart, _holds_no_live_part, sources, remote_sources, _audit, _backup,
     _zones, _services, _validator, _health, _drill, _notify, _retention, _numbers,
 )  # fmt: skip

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from pacs_recover.authority import Authority
 from pacs_recover.model import Backup, Fact
-from pacs_recover.site.model import GitConfig, LitestreamConfig, LocalConfig, S3Config, SourceConfig
+from pacs_recover.site.sources import GitConfig, LitestreamConfig, LocalConfig, S3Config, SourceConfig
 
 if TYPE_CHECKING:
     from pacs_recover.site import Site

@@ -74,8 +74,7 @@ def test_ctrl_c_before_arming_is_130_and_nothing_was_changed(shell: Shell, small
     before = small.fingerprint()
     with shell.terminal("restore", "config") as terminal:
         terminal.expect(PROMPT)
-        terminal.type("\x03")
-        assert terminal.ends() == 130
+        assert terminal.ends("\x03") == 130  # readline misses a signal that comes between its looks
     assert "nothing was changed" in terminal.seen
     assert "Traceback" not in terminal.seen
     assert (small.fingerprint(), small.calls()) == (before, [])

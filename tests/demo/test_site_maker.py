@@ -15,8 +15,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pacs_recover.catalog import read
 from pacs_recover.demo.site_maker import MARKER, DemoSite, build
 from pacs_recover.errors import Refused
+from pacs_recover.site.finding import load
+from pacs_recover.sources import sources_of
 from tests.demo.conftest import NOW, WAITING
 
 SUFFIXES = {"config": "tar.gz", "certs": "tar.enc", "queue": "db.gz"}
@@ -126,7 +129,7 @@ def test_the_guide_decrypts_the_certificates_byte_for_byte(made: DemoSite, tmp_p
 @gunzip
 @sqlite
 def test_every_good_queue_backup_is_whole(made: DemoSite, tmp_path: Path) -> None:
-    for path in (made.directory / "backups/queue").iterdir():
+    for path in (made.directory / "backups/queue").glob("*.gz"):
         if path != backup(made, made.corrupt):
             assert output("sqlite3", unpacked_queue(path, tmp_path), "PRAGMA integrity_check") == "ok\n"
 
@@ -189,7 +192,8 @@ def test_names_are_utc_equal_to_the_files_time_and_never_in_the_future(tmp_path:
         assert named.timestamp() == path.stat().st_mtime
         assert named <= now
     for component, good in site.good.items():
-        assert backup(site, good) == max((site.directory / "backups" / component).iterdir())
+        there = (site.directory / "backups" / component).iterdir()
+        assert backup(site, good) == max(path for path in there if path.suffix != ".json")
 
 
 def test_everything_is_private_to_the_user(made: DemoSite) -> None:
@@ -309,3 +313,14 @@ def test_a_full_demo_takes_a_few_seconds(tmp_path: Path) -> None:
     site = build(tmp_path / "site", begun)
     assert (datetime.now(UTC) - begun).total_seconds() < 15
     assert len(ids(live(site, "var/lib/pacs_bridge/queue.db"))) == 3000
+
+
+def test_what_the_program_made_has_a_manifest_and_what_scripts_made_has_none(made: DemoSite) -> None:
+    recorded = {path.name.removesuffix(".manifest.json") for path in made.directory.rglob("backups/*/*.manifest.json")}
+    assert {backup(made, made.good[component]).name for component in ("queue", "certs")} < recorded
+    for id in (made.corrupt, made.truncated, made.expired, made.good["config"], made.fails_in_soak):
+        assert backup(made, id).name not in recorded
+    site = load(made.site_file)
+    found = {one.id: one for one in read(sources_of(site, ())).backups}
+    assert found[made.good["queue"]].recorded
+    assert not found[made.corrupt].recorded

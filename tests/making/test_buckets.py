@@ -80,6 +80,7 @@ def test_to_a_directory_and_a_bucket_and_restored_from_there(small: SmallSite, s
     ids = [found["backup"] for found in made if found["destination"] == "offsite"]
     listed = {found["id"]: found for found in own("catalog", "--source", "offsite", "--json", code=0).json["backups"]}
     assert set(ids) == set(listed)
+    assert {found["verdict"] for found in listed.values()} == {"good"}
     assert all(found["recorded"] for found in listed.values())
     small.queue.write_bytes(b"damaged" * 1000)
     own("restore", "--yes", "--plan", own.plan("queue", backup=next(i for i in ids if "queue" in i)), "--json", code=0)

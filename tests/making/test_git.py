@@ -43,6 +43,8 @@ def test_d3_no_private_key_is_committed_and_what_is_restores(
     (small.config / "hook.sh").chmod(0o755)
     made = git("backup", "full", "--json", code=0).json["backups"]
     assert [(one["component"], one["destination"]) for one in made][:2] == [("config", "local"), ("config", "git")]
+    listed = git("catalog", "--json", code=0).json["backups"]
+    assert {found["verdict"] for found in listed if found["source"] != "aside"} == {"good"}
     held = sh('git --git-dir="$R" ls-tree -r main', R=repository)
     assert "server.crt" in held
     assert ".key" not in held

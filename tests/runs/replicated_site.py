@@ -17,7 +17,7 @@ import msgspec
 import yaml
 
 from pacs_recover.demo.site_maker import DemoSite, build
-from pacs_recover.site.model import S3Config
+from pacs_recover.site.sources import S3Config
 from pacs_recover.sources.litestream import LitestreamSource
 from pacs_recover.sources.litestream_store import FileStore, Store
 from pacs_recover.sources.s3.store import S3Store

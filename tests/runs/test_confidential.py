@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pacs_recover import front, worker
+from pacs_recover import closing, worker
 from pacs_recover.authority import Authority
 from pacs_recover.spawning import spawn
 from pacs_recover.state import JUST_MADE, SCRATCH
@@ -53,7 +53,7 @@ def test_what_a_killed_run_staged_is_private_and_stays_until_it_is_ended(small: 
     with small.state.scratch():  # another start
         pass
     assert staged(small), "an unfinished run keeps what it needs to go on"
-    front.close(run, "nothing had been changed", Authority())
+    closing.close(run, "nothing had been changed", Authority())
     assert not staged(small)
     assert outcome(run).outcome == "closed"
 

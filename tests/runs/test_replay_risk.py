@@ -24,7 +24,7 @@ from pacs_recover.formats import sqlite_set
 from pacs_recover.formats.replay import Replay
 from pacs_recover.formats.sqlite_set import Unknown
 from pacs_recover.selection import select
-from pacs_recover.site.model import CommandConfig
+from pacs_recover.site.services import CommandConfig
 from tests.formats.queue_files import SYNTHETIC
 from tests.formats.replay_by_hand import Message, by_hand, read, write
 from tests.runs.small_site import SmallSite, events_of, outcome

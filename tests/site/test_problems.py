@@ -299,8 +299,8 @@ def test_any_tree_is_a_site_or_has_problems(tree: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("retention: {queue: {hot: 60d}}", "retention.queue.warm is shorter than hot"),
-        ("retention: {queue: {total: 30d}}", "retention.queue.total is shorter than archive"),
+        ("retention: {queue: {hot: 60d}}", "retention.queue.warm is shorter than hot, which is 60 days"),
+        ("retention: {queue: {total: 30d}}", "retention.queue.total is shorter than archive, which is 90 days"),
         ("retention: {logs: {total: null}}", "retention.logs.total is missing, though a tier ends"),
         ("retention: {certs: {hot: 0}}", "retention.certs.hot must be more than 0"),
         ("retention: {config: {last: 2}}", "retention.config.last is less than retention.minimum"),

@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 
 from pacs_recover.model import Backup
-from pacs_recover.site.model import S3Config
+from pacs_recover.site.sources import S3Config
 from pacs_recover.sources.litestream import KEPT, LitestreamSource
 from pacs_recover.sources.litestream_store import FileStore, Store
 from pacs_recover.sources.s3.store import S3Store

@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-from pacs_recover.site.model import S3Config
+from pacs_recover.site.sources import S3Config
 from tests.sources.s3_proxy import Proxy
 
 ENVIRONMENT = {

@@ -216,7 +216,7 @@ def test_a_source_that_is_made_imports_no_boto3() -> None:
     import sys
 
     code = (
-        "import sys, pacs_recover.sources.s3 as s3; from pacs_recover.site.model import S3Config; import datetime;"
+        "import sys, pacs_recover.sources.s3 as s3; from pacs_recover.site.sources import S3Config; import datetime;"
         "s3.S3Source(S3Config(name='s3', bucket='b'), datetime.UTC);"
         "assert not {'boto3', 'botocore', 'urllib3'} & set(sys.modules)"
     )

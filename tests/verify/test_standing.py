@@ -84,7 +84,7 @@ def test_systemd_takes_the_units_and_cron_its_file(shell: Shell, tmp_path: Path)
     units = tmp_path / "units"
     units.mkdir()
     own("site", "timers", "--install", str(units), code=0)
-    assert len(list(units.iterdir())) == 14
+    assert len(list(units.iterdir())) == 16
     done = subprocess.run(
         ["systemd-analyze", "verify", *map(str, units.iterdir())], capture_output=True, text=True, check=False
     )
@@ -93,13 +93,16 @@ def test_systemd_takes_the_units_and_cron_its_file(shell: Shell, tmp_path: Path)
     (units / "pacs-recover-drill.timer").write_text("another")
     own("site", "timers", "--install", str(units), code=2)
     cron = own("site", "timers", "--cron", code=0).out
+    (pruning,) = (line for line in cron.splitlines() if " prune " in line)
+    assert pruning.startswith("15 5 * * * root ")
+    assert "prune --apply --wait 600" in pruning
     assert "100\\% $site'" in cron
-    assert cron.count(" root ") == 7
+    assert cron.count(" root ") == 8
 
 
 def test_a_queue_that_litestream_replicates_is_not_backed_up_by_the_hour(small: SmallSite, tmp_path: Path) -> None:
     replica = {"kind": "litestream", "name": "replica", "path": str(tmp_path)}
-    for followed, jobs in ((True, 6), (False, 7)):
+    for followed, jobs in ((True, 7), (False, 8)):
         cron = with_site(small, sources=[{**replica, "followed": followed}])("site", "timers", "--cron", code=0).out
         assert cron.count(" root ") == jobs
         assert ("backup queue" in cron) is not followed

@@ -11,7 +11,8 @@ from typing import BinaryIO
 from pacs_recover.authority import Authority
 from pacs_recover.errors import SourceError
 from pacs_recover.model import Backup, Fact
-from pacs_recover.site.model import Objective, S3Config
+from pacs_recover.site.model import Objective
+from pacs_recover.site.sources import S3Config
 from pacs_recover.sources import Problem
 from pacs_recover.sources.s3 import archive, bucket
 from pacs_recover.sources.s3.archive import Thaw, Tier

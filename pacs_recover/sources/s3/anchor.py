@@ -9,7 +9,7 @@ from hashlib import md5
 from typing import Any
 
 from pacs_recover.audit.syslog import Anchor
-from pacs_recover.site.model import BucketConfig
+from pacs_recover.site.sources import BucketConfig
 from pacs_recover.sources.s3 import bucket
 from pacs_recover.sources.s3.client import connected, telling
 from pacs_recover.sources.s3.errors import Unreadable

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from pacs_recover.errors import SourceError
-from pacs_recover.site.model import BucketConfig
+from pacs_recover.site.sources import BucketConfig
 from pacs_recover.sources.s3.errors import unreadable
 from pacs_recover.sources.s3.place import Place
 from pacs_recover.text import safe

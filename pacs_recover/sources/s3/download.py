@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from typing import Any, BinaryIO, cast
 
 from pacs_recover.errors import SourceError
-from pacs_recover.site.model import BucketConfig
+from pacs_recover.site.sources import BucketConfig
 from pacs_recover.sources.s3.checks import Checks, checks_of
 from pacs_recover.sources.s3.client import connected, telling
 from pacs_recover.sources.s3.errors import Told, Unreadable

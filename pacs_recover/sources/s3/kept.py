@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 from pacs_recover.authority import Authority
-from pacs_recover.site.model import BucketConfig
+from pacs_recover.site.sources import BucketConfig
 from pacs_recover.sources.s3.client import connected, telling
 from pacs_recover.sources.s3.pages import pages
 from pacs_recover.sources.s3.place import Place

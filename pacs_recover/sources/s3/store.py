@@ -12,7 +12,7 @@ from urllib.parse import urlencode, urlsplit
 
 from pacs_recover.errors import SourceError
 from pacs_recover.formats.streams import Reader
-from pacs_recover.site.model import BucketConfig
+from pacs_recover.site.sources import BucketConfig
 from pacs_recover.sources.litestream_store import Entry, Vanished
 from pacs_recover.sources.s3.client import CONNECTIONS, connected, credentials, telling
 from pacs_recover.sources.s3.download import streamed
