@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 
 import lz4.block
 import lz4.frame
+from fastcrc.crc64 import go_iso
 from msgspec import Struct
 
 from pacs_recover.errors import BadBackup
-from pacs_recover.formats.crc64 import Crc64
 from pacs_recover.formats.lz4_frame import Foreign, damaged, refuse_age
 from pacs_recover.formats.streams import CHUNK, Reader
 
@@ -25,7 +25,9 @@ NO_CHECKSUM = 0x2
 """The header's only flag that is known: the database as a whole has no checksum."""
 SIZED = 0x1
 """The page's only flag that is known: a size and an LZ4 block follow, instead of an LZ4 frame."""
-PAGE_HEADER, END = 6, bytes(6)
+PAGE = struct.Struct(">IH")
+"""A page's header: its number and flags."""
+PAGE_HEADER, END = PAGE.size, bytes(PAGE.size)
 FILE_CHECKSUM = 1 << 63
 """Set in every file checksum, so that none is 0."""
 TRAILER = 16
@@ -82,44 +84,42 @@ class Pages:
         """Read the header. BadBackup that names the file, Foreign."""
         self._input = _Input(raw, name)
         self._name = name
-        self._crc = Crc64()
         first = self._input.upto(HEADER)
         self.header = header(first, name)
-        self._crc.update(first)
+        self._crc = go_iso(first)
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         """Page numbers (from 1) and contents. BadBackup that names the file, Foreign."""
         before = 0
         while (head := self._input.take(PAGE_HEADER)) != END:
-            number, flags = struct.unpack(">IH", head)
+            number, flags = PAGE.unpack(head)
             if flags & ~SIZED:
                 raise Foreign(f"{self._name} has pages with flags that are not known here ({flags:#x})")
             if number <= before:
                 raise damaged(self._name, f"page {number:,} comes after page {before:,}")
             before = number
-            yield number, self._page(number, head, bool(flags))
-        self._crc.update(END)
+            yield number, self._page(number, head, flags)
         self._finish()
 
-    def _page(self, number: int, head: bytes, sized: bool) -> bytes:
+    def _page(self, number: int, head: bytes, flags: int) -> bytes:
         try:
-            size, page = self._block() if sized else (b"", self._frame())
+            head, page = self._block(head) if flags else (head, self._frame())
         except (lz4.block.LZ4BlockError, RuntimeError):
             raise self._bad_page(number) from None
         if len(page) != self.header.page_size:
             raise self._bad_page(number)
-        self._crc.update(head, size, page)
+        self._crc = go_iso(page, go_iso(head, self._crc))
         return page
 
     def _bad_page(self, number: int) -> BadBackup:
         return damaged(self._name, f"page {number:,} cannot be unpacked")
 
-    def _block(self) -> tuple[bytes, bytes]:
-        """The size and content of a page as 0.5 writes it since 0.5.6 or so."""
+    def _block(self, head: bytes) -> tuple[bytes, bytes]:
+        """The header with the size, and the content, of a page as 0.5 writes it since 0.5.6 or so."""
         size = self._input.take(4)
         if (length := int.from_bytes(size)) > 2 * self.header.page_size + FRAMING:
             raise RuntimeError("longer than any page")
-        return size, lz4.block.decompress(self._input.take(length), uncompressed_size=self.header.page_size)
+        return head + size, lz4.block.decompress(self._input.take(length), self.header.page_size)
 
     def _frame(self) -> bytes:
         """The content of a page as the first releases of 0.5 wrote it, whose length only the frame itself tells."""
@@ -133,15 +133,13 @@ class Pages:
 
     def _finish(self) -> None:
         """Read the index, which only serves random access, and the trailer, and hold the checksum against it."""
-        tail = self._input.upto(TRAILER)
+        crc, tail = go_iso(END, self._crc), self._input.upto(TRAILER)
         while more := self._input.upto(CHUNK):
             tail += more
-            self._crc.update(tail[:-TRAILER])
-            tail = tail[-TRAILER:]
+            crc, tail = go_iso(tail[:-TRAILER], crc), tail[-TRAILER:]
         if len(tail) < TRAILER:
             raise damaged(self._name, "it is cut off")
-        self._crc.update(tail[:8])
-        if self._crc.value | FILE_CHECKSUM != int.from_bytes(tail[8:]):
+        if go_iso(tail[:8], crc) | FILE_CHECKSUM != int.from_bytes(tail[8:]):
             raise damaged(self._name, "its checksum is wrong")
 
 
@@ -168,6 +166,10 @@ class _Input:
 
     def take(self, n: int) -> bytes:
         """The next ``n`` bytes. BadBackup where there are fewer."""
+        at, end = self._at, self._at + n
+        if end <= len(self._data):  # as nearly always: a page takes three of these
+            self._at = end
+            return self._data[at:end]
         data = self.upto(n)
         if len(data) < n:
             raise damaged(self._name, "it is cut off")

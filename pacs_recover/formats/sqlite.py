@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -71,15 +71,22 @@ SELECT (SELECT count(*) FROM sqlite_master m JOIN pragma_table_xinfo(m.name) c W
 """Generated columns, partial indexes and indexes on expressions: integrity_check would evaluate them."""
 
 
+def never() -> bool:
+    """Work goes on to its end."""
+    return False
+
+
 @contextmanager
-def reading(path: Path, seconds: float | None = None) -> Iterator[sqlite3.Connection]:
+def reading(
+    path: Path, seconds: float | None = None, stopping: Callable[[], bool] = never
+) -> Iterator[sqlite3.Connection]:
     """A private database for the length of a ``with``. BadBackup for whatever SQLite finds wrong in there."""
-    with refusing(path), closing(open_private(path, seconds)) as database:
+    with refusing(path), closing(open_private(path, seconds, stopping)) as database:
         yield database
 
 
-def open_private(path: Path, seconds: float | None = None) -> sqlite3.Connection:
-    """Open a private database read-only, for at most ``seconds`` of work (default: by its size).
+def open_private(path: Path, seconds: float | None = None, stopping: Callable[[], bool] = never) -> sqlite3.Connection:
+    """Open a private database read-only, for at most ``seconds`` of work (default: by its size), until it is stopped.
 
     Triggers have nothing to fire on and views are never selected from; a schema that could compute anything by being
     read or checked (virtual tables, generated columns, indexes on expressions) is refused. Raises BadBackup, also for a
@@ -90,7 +97,7 @@ def open_private(path: Path, seconds: float | None = None) -> sqlite3.Connection
         _must_stand_alone(path)
         database = sqlite3.connect(uri(path), uri=True, isolation_level=None)
         try:
-            harden(database, seconds or patience(path))
+            harden(database, seconds or patience(path), stopping)
             database.execute("PRAGMA query_only=ON")
             _must_compute_nothing(database, path)
         except BaseException:
@@ -109,7 +116,7 @@ def patience(path: Path) -> float:
     return 60 + path.stat().st_size / (2 << 20)
 
 
-def harden(database: sqlite3.Connection, seconds: float) -> None:
+def harden(database: sqlite3.Connection, seconds: float, stopping: Callable[[], bool] = never) -> None:
     """Bound a connection's memory and time, and let nothing but plain reads happen in it."""
     end = time.monotonic() + seconds
     database.text_factory = _decode
@@ -119,7 +126,7 @@ def harden(database: sqlite3.Connection, seconds: float) -> None:
         database.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
         database.setconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, False)
         database.setconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_VIEW, False)
-    database.set_progress_handler(lambda: time.monotonic() > end, TICK)
+    database.set_progress_handler(lambda: time.monotonic() > end or stopping(), TICK)
     for pragma in HARDEN:
         database.execute(f"PRAGMA {pragma}")
 
@@ -129,13 +136,13 @@ def _decode(text: bytes) -> str:
     return text.decode("utf-8", "replace")
 
 
-def integrity(path: Path) -> str:
+def integrity(path: Path, stopping: Callable[[], bool] = never) -> str:
     """Run the full integrity check on a private database and return the evidence.
 
     Only one row that is exactly ``ok``, from a call that succeeded, is sound: the check reports its findings as rows.
     Raises BadBackup with the first finding otherwise, SourceError where it cannot be read.
     """
-    with reading(path) as database:
+    with reading(path, stopping=stopping) as database:
         findings = [str(row[0]) for row in database.execute("PRAGMA integrity_check")]
         pages, size = number(database, "PRAGMA page_count"), number(database, "PRAGMA page_size")
     if findings != ["ok"]:

@@ -43,6 +43,8 @@ class Pieces:
             piece = self._next()
             if piece is None:
                 return b""
+            if 0 < len(piece) <= n:  # as nearly always: nothing is copied
+                return piece
             self._rest = memoryview(piece)
         head, self._rest = self._rest[:n], self._rest[n:]
         return bytes(head)
@@ -122,14 +124,29 @@ def exactly(reader: Reader, n: int) -> bytes:
 
 
 def copy(reader: Reader, out: BinaryIO) -> Iterator[int]:
-    """Write the rest of a reader to ``out`` and yield after each chunk how many bytes that makes so far."""
-    done = 0
-    for chunk in chunks(reader):
-        view = memoryview(chunk)
-        while view:  # an unbuffered file may take less than it is given
-            view = view[out.write(view) :]
-        done += len(chunk)
-        yield done
+    """Write the rest of a reader to ``out`` and yield after each chunk how many bytes that makes so far.
+
+    While a chunk is written the next one is read; nothing is being written whenever it yields.
+    """
+    from concurrent.futures import ThreadPoolExecutor  # deferred: most commands copy nothing
+
+    done, writing = 0, None
+    with ThreadPoolExecutor(1, "copy") as writer:
+        for chunk in chunks(reader):
+            if writing:
+                done += writing.result()
+                yield done
+            writing = writer.submit(_write, out, chunk)
+        if writing:
+            yield done + writing.result()
+
+
+def _write(out: BinaryIO, chunk: bytes) -> int:
+    """How many bytes that were. OSError."""
+    view = memoryview(chunk)
+    while view:  # an unbuffered file may take less than it is given
+        view = view[out.write(view) :]
+    return len(chunk)
 
 
 def leave_room(fd: int) -> None:

@@ -5,10 +5,15 @@ The layout is SQLite's own (https://www.sqlite.org/fileformat2.html#walformat).
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import struct
 import sys
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
+from pacs_recover.formats import sqlite
 from pacs_recover.formats.lz4_frame import damaged
 from pacs_recover.formats.streams import Reader, exactly
 
@@ -78,6 +83,31 @@ class Log:
         self.committed = pages > 0
         self.pages = pages or self.pages
         return int(number)
+
+
+def ends_with_commit(log: int, size: int, page_size: int) -> bool:
+    """Whether the first ``size`` bytes of an open log are whole frames of such pages, the last a commit. OSError."""
+    frame = FRAME + page_size
+    whole = size > HEADER and (size - HEADER) % frame == 0 and os.pread(log, 4, 8) == page_size.to_bytes(4)
+    return whole and os.pread(log, 4, size - frame + 4) != bytes(4)
+
+
+def applied(database: Path, page_size: int) -> bool:
+    """Have SQLite write the log beside a private database into it, and say whether that was the whole log.
+
+    It takes no frame whose checksum or salts are wrong, and none after such a one: it tells how many it took. OSError.
+    """
+    log = Path(f"{database}-wal")
+    frames = (log.stat().st_size - HEADER) // (FRAME + page_size)
+    try:
+        with closing(sqlite3.connect(database.absolute(), isolation_level=None)) as connection:
+            connection.execute("PRAGMA locking_mode=EXCLUSIVE")  # else it makes a -shm
+            connection.execute("PRAGMA synchronous=OFF")
+            sqlite.harden(connection, sqlite.patience(database) + sqlite.patience(log))
+            answer = connection.execute("PRAGMA wal_checkpoint").fetchone()
+    except (sqlite3.Error, MemoryError, UnicodeDecodeError):
+        return False
+    return bool(answer == (0, frames, frames))
 
 
 def checksum(sums: tuple[int, int], data: bytes, big: bool) -> tuple[int, int]:

@@ -93,7 +93,7 @@ class LitestreamSource:
             raise SourceError(f"cannot write into {safe(scratch)}: {error.strerror}", "is there room?") from error
         try:
             with open(fd, "r+b", closefd=True) as out:
-                reached = self._restore(backup, out.fileno())
+                reached = self._restore(backup, out.fileno(), Path(name))
             with Restored(Path(name), reached) as file:
                 yield file
         finally:
@@ -107,11 +107,11 @@ class LitestreamSource:
             raise failed[0]
         return replica
 
-    def _restore(self, backup: Backup, out: int) -> Reached:
+    def _restore(self, backup: Backup, out: int, path: Path) -> Reached:
         for last in (False,) * (TRIES - 1) + (True,):
             os.ftruncate(out, 0)
             try:
-                return self._made(backup.key, out)
+                return self._made(backup.key, out, path)
             except Vanished as error:
                 if last:
                     raise SourceError(
@@ -121,7 +121,7 @@ class LitestreamSource:
                 raise Foreign(error.message, self._command(backup)) from None
         raise AssertionError
 
-    def _made(self, key: str, out: int) -> Reached:
+    def _made(self, key: str, out: int, path: Path) -> Reached:
         """One attempt, with the files as they are now."""
         failed: list[SourceError] = []
         replica = planning.read(self.store, failed)
@@ -130,7 +130,7 @@ class LitestreamSource:
                 transaction = int(key.removeprefix(KEPT), 16)
                 found = from_chain(self.store, planning.chain(replica, transaction), out)
                 return replace(found, at=min(found.at, self._finest(replica, transaction, found.at)))
-            return from_recipe(self.store, planning.recipe(replica, key), out)
+            return from_recipe(self.store, planning.recipe(replica, key), out, path)
         except Vanished:
             raise
         except RecoverError as error:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import lz4.block
 import lz4.frame
+from fastcrc.crc64 import go_iso
 
-from pacs_recover.formats.crc64 import Crc64
 from pacs_recover.formats.wal import LITTLE, checksum
 
 
@@ -30,22 +30,19 @@ def ltx(
     old: bool = False,
 ) -> bytes:
     """An LTX file; ``old``: with a frame for each page, as the first releases of 0.5 wrote it."""
-    crc = Crc64()
     head = b"LTX1" + struct.pack(">IIIQQq", flags, page_size, commit, *transactions, milliseconds) + bytes(60)
-    crc.update(head)
-    out = [head]
+    crc, out = go_iso(head), [head]
     for number, page in pages:
         if old:
             start, size, packed = struct.pack(">IH", number, 0), b"", framed(page)
         else:
             packed = lz4.block.compress(page, store_size=False)
             start, size = struct.pack(">IH", number, page_flags), struct.pack(">I", len(packed))
-        crc.update(start, size, page)
+        crc = go_iso(start + size + page, crc)
         out += [start, size, packed]
     index = b"\x01\x64\x20\x00" + struct.pack(">Q", 4)
     end = bytes(6) + index + bytes(8)
-    crc.update(end)
-    return b"".join([*out, end, struct.pack(">Q", crc.value | 1 << 63)])
+    return b"".join([*out, end, struct.pack(">Q", go_iso(end, crc) | 1 << 63)])
 
 
 def wal(frames: Sequence[tuple[int, int, bytes]], *, magic: int = LITTLE, page_size: int = 512) -> bytes:

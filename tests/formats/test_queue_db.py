@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import subprocess
+import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -210,3 +211,26 @@ def test_the_backup_command_of_the_guide_makes_a_queue_that_is_accepted(tmp_path
     with closing(sqlite3.connect(live)) as source, closing(sqlite3.connect(backup)) as destination:
         source.backup(destination)
     assert content(backup) == content(live)
+
+
+INTERRUPTED = """
+import os, signal, sys, threading
+from pathlib import Path
+from pacs_recover.formats import queue_db
+threading.Timer(0.03, os.kill, (os.getpid(), signal.SIGINT)).start()
+queue_db.preview(Path(sys.argv[1]))
+"""
+
+
+def test_a_check_that_is_interrupted_ends_as_interrupted_and_says_nothing_of_the_backup(tmp_path: Path) -> None:
+    path = tmp_path / "queue.db"
+    queue(path, many(60_000, 0, "2026-11-10 02:00:00.125", "a"))
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, str(path)], capture_output=True, text=True, timeout=60)
+    assert done.stderr.rstrip().endswith("KeyboardInterrupt")
+
+
+def test_a_count_that_is_stopped_ends_instead_of_giving_half_a_number(tmp_path: Path) -> None:
+    path = tmp_path / "queue.db"
+    queue(path, many(5_000, 0, "2026-11-10 02:00:00.125", "a"))
+    with pytest.raises(BadBackup, match="took longer"):
+        content(path, lambda: True)

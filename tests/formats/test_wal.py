@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pacs_recover.errors import BadBackup
-from pacs_recover.formats.wal import BIG, LITTLE, Log
+from pacs_recover.formats.wal import BIG, LITTLE, Log, applied, ends_with_commit
 from tests.formats.frames import wal
 
 NOISE = random.Random(1)
@@ -53,6 +53,50 @@ def test_a_log_that_sqlite_wrote_makes_the_database_that_sqlite_makes_of_it(tmp_
             out.truncate(log.pages * log.page_size)
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         assert copy.read_bytes() == path.read_bytes()
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> tuple[Path, bytes, bytes]:
+    """Where a database with a log beside it lies, the database, and the log, as SQLite wrote them."""
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.executescript("PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=0; CREATE TABLE t(x)")
+        for number in range(20):
+            database.execute("INSERT INTO t VALUES (?)", (str(number) * 500,))
+        whole = path.read_bytes(), Path(f"{path}-wal").read_bytes()
+    home = tmp_path / "copy"
+    home.mkdir()
+    return home / "a.db", *whole
+
+
+def test_sqlite_writes_a_whole_log_into_the_database_and_leaves_nothing_beside_it(
+    written: tuple[Path, bytes, bytes],
+) -> None:
+    path, base, log = written
+    path.write_bytes(base)
+    Path(f"{path}-wal").write_bytes(log)
+    assert applied(path, 4096)
+    assert [one.name for one in path.parent.iterdir()] == ["a.db"]
+    assert path.read_bytes() == (path.parent.parent / "a.db").read_bytes()
+
+
+def test_sqlite_does_not_take_a_log_with_one_wrong_bit_for_a_whole_one(written: tuple[Path, bytes, bytes]) -> None:
+    path, base, log = written
+    chance = random.Random(2)
+    for bit in (*range(0, 56 * 8, 5), *(chance.randrange(len(log) * 8) for _ in range(100)), len(log) * 8 - 1):
+        path.write_bytes(base)
+        Path(f"{path}-wal").write_bytes(log[: bit // 8] + bytes([log[bit // 8] ^ 1 << bit % 8]) + log[bit // 8 + 1 :])
+        assert not applied(path, 4096), bit
+        Path(f"{path}-wal").unlink(missing_ok=True)
+
+
+def test_only_whole_frames_of_which_the_last_is_a_commit_end_a_segment(tmp_path: Path) -> None:
+    path = tmp_path / "a.wal"
+    path.write_bytes(wal(FRAMES))
+    with path.open("rb") as file:
+        found = [size for size in range(32 + 3 * 536 + 1) if ends_with_commit(file.fileno(), size, 512)]
+        assert found == [32 + 2 * 536, 32 + 3 * 536]
+        assert not ends_with_commit(file.fileno(), 32 + 1048, 1024)
 
 
 @given(st.data())
