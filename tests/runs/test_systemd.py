@@ -158,7 +158,7 @@ def test_a_worker_in_its_own_scope_has_the_operators_credentials(host: Host) -> 
         bucket = Bucket()
         site = yaml.safe_load(host.demo.site_file.read_text())
         taken = host.demo.good["certs"].partition("/")[2].partition("@")[0]
-        (path,) = (Path(site["sources"][0]["path"]) / "certs").glob(f"*{taken}*")
+        path = Path(site["sources"][0]["path"]) / "certs" / f"certs_{taken}.tar.enc"
         bucket.put(f"certs/{path.name}", path.read_bytes())
         own = {"kind": "s3", "name": "s3", "bucket": bucket.name, "endpoint": bucket.proxy.url, "addressing": "path"}
         host.demo.site_file.write_text(yaml.safe_dump({**site, "sources": [own]}))
