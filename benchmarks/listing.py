@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import count, islice
 from pathlib import Path
 
 from benchmarks import lab
@@ -27,8 +28,9 @@ for page in client.get_paginator("list_objects_v2").paginate(Bucket=sys.argv[2])
 def suite(size: Size, home: Path) -> Iterator[Comparison]:
     """Every backup with its size and time, as JSON on our side, as lines on the other."""
     host = lab.make(home)
-    for name in names(size.files):
+    for name, taken in zip(names(size.files), times(), strict=False):
         (host.backups / name).write_bytes(b"x")
+        os.utime(host.backups / name, (taken.timestamp(),) * 2)
     find = ["find", host.backups, "-type", "f", "-printf", "%p %s %T@\\n"]
     yield Comparison(
         "catalog",
@@ -57,7 +59,12 @@ def suite(size: Size, home: Path) -> Iterator[Comparison]:
         )
 
 
-def names(count: int) -> Iterator[str]:
+def names(number: int) -> Iterator[str]:
     """As the guide calls backups of the queue, one a quarter of an hour."""
-    for number in range(count):
-        yield f"queue/queue_{BEGIN + timedelta(minutes=15 * number):%Y%m%d_%H%M%S}.db.gz"
+    for taken in islice(times(), number):
+        yield f"queue/queue_{taken:%Y%m%d_%H%M%S}.db.gz"
+
+
+def times() -> Iterator[datetime]:
+    """When each was taken."""
+    return (BEGIN + timedelta(minutes=15 * number) for number in count())

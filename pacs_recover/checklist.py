@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pacs_recover import following
-from pacs_recover.components import Afterwards, Component, Job, carry_over, registry
+from pacs_recover.components import Afterwards, Component, Job, carry_over, component
 from pacs_recover.errors import RecoverError, Refused
-from pacs_recover.model import Step
+from pacs_recover.model import COMPONENTS, Step
 from pacs_recover.target import places
 from pacs_recover.target.control import answer_timeout
 from pacs_recover.text import count, safe, size
@@ -20,15 +20,12 @@ MARGIN = 64 << 20
 
 def checklist(job: Job) -> tuple[Step, ...]:
     """Every step of this job, in order; nothing runs yet."""
-    parts = [part for name, part in _in_order() if name in job.choices]
-    return tuple(_steps(job, parts))
+    return tuple(_steps(job, [component(name) for name in _in_order() if name in job.choices]))
 
 
-def _in_order() -> Iterator[tuple[str, Component]]:
+def _in_order() -> list[str]:
     """Certificates first: a configuration that is restored with them is checked against them."""
-    parts = registry()
-    for name in sorted(parts, key=lambda name: name != "certs"):
-        yield name, parts[name]
+    return sorted(COMPONENTS, key=lambda name: name != "certs")
 
 
 def _steps(job: Job, parts: list[Component]) -> Iterator[Step]:

@@ -13,21 +13,23 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from pacs_recover.components import Job
 from pacs_recover.errors import BadBackup, RecoverError, SourceError
 from pacs_recover.events import Effect, Question
-from pacs_recover.formats import alike, sqlite_set
-from pacs_recover.formats.sqlite_set import Unknown
-from pacs_recover.model import Amount, Fact, Work
+from pacs_recover.model import Amount, Fact, Service, Work
 from pacs_recover.site import Site
+from pacs_recover.site.services import ServiceConfig
 from pacs_recover.site.sources import LitestreamConfig
-from pacs_recover.sources import litestream, replica_of
-from pacs_recover.sources.litestream import LitestreamSource, Position
 from pacs_recover.target import places
 from pacs_recover.text import both_times, safe, seconds
+
+if TYPE_CHECKING:
+    from pacs_recover.formats.sqlite_set import Unknown
+    from pacs_recover.sources.litestream import LitestreamSource, Position
 
 LITESTREAM = "litestream"
 """In the name of its service, however it is run."""
@@ -41,9 +43,15 @@ NOTED = "replica.json"
 
 def replicas(site: Site) -> tuple[LitestreamSource, ...]:
     """The replicas that a Litestream of this site writes; none where the site controls no Litestream."""
-    if not any(LITESTREAM in service.name.lower() for service in site.services):
+    if not _has_litestream(site.services):
         return ()
+    from pacs_recover.sources import replica_of
+
     return tuple(replica_of(config, site) for config in _configs(site))
+
+
+def _has_litestream(services: Iterable[ServiceConfig | Service]) -> bool:
+    return any(LITESTREAM in service.name.lower() for service in services)
 
 
 def _configs(site: Site) -> Iterable[LitestreamConfig]:
@@ -61,6 +69,8 @@ def findings(site: Site) -> tuple[Fact, ...]:
 def question(site: Site) -> Question | None:
     """What has to be accepted where a replica cannot even be read now."""
     for source in replicas(site):
+        from pacs_recover.sources import litestream  # deferred, as in all of this file: many sites have none
+
         try:
             litestream.position(source)
         except RecoverError as error:
@@ -70,7 +80,7 @@ def question(site: Site) -> Question | None:
 
 def is_watched(job: Job) -> bool:
     """Whether the run has to see a replica follow: a drill runs no Litestream, so that none follows its queue."""
-    if not any(LITESTREAM in service.name.lower() for service in job.services):
+    if not _has_litestream(job.services):
         return False
     accepted = any(question.title == UNPROVEN for question in job.questions)
     return "queue" in job.choices and not accepted and bool(replicas(job.look.site))
@@ -78,6 +88,8 @@ def is_watched(job: Job) -> bool:
 
 def note(job: Job) -> str:
     """Write down how far each replica is before the services are stopped. SourceError, OSError."""
+    from pacs_recover.sources import litestream
+
     found = {source.name: litestream.position(source) for source in replicas(job.look.site)}
     path = job.target.staging("queue") / NOTED
     path.unlink(missing_ok=True)
@@ -87,6 +99,8 @@ def note(job: Job) -> str:
 
 def follows(job: Job) -> Work:
     """Wait until every replica's newest point is the live queue. RecoverError."""
+    from pacs_recover.sources.litestream import Position
+
     noted = msgspec.json.decode((job.target.staging("queue") / NOTED).read_bytes(), type=dict[str, Position])
     evidence = []
     for source in replicas(job.look.site):
@@ -95,6 +109,9 @@ def follows(job: Job) -> Work:
 
 
 def _wait(job: Job, source: LitestreamSource, noted: Position) -> Work:
+    from pacs_recover.formats import sqlite_set
+    from pacs_recover.formats.sqlite_set import Unknown
+
     patience, began, looks = job.look.site.start_timeout, time.monotonic(), 0
     live, since = job.look.live["queue"], _started(job)
     scratch = job.target.staging("queue") / "follow"
@@ -133,6 +150,10 @@ def _look(
     live: Path, before: Path | Unknown, source: LitestreamSource, noted: Position, since: datetime, scratch: Path
 ) -> tuple[str, str]:
     """Why the replica's newest point is not what lives and lived before, or how it is seen that it is."""
+    from pacs_recover.formats import alike, sqlite_set
+    from pacs_recover.formats.sqlite_set import Unknown
+    from pacs_recover.sources import litestream
+
     try:
         newest, former = litestream.newest(source, noted, since)
         if newest is None:

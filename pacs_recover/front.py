@@ -14,10 +14,11 @@ import msgspec
 from pacs_recover import arming, marking, questions, worker
 from pacs_recover import plan as plans
 from pacs_recover.authority import Authority
+from pacs_recover.durable import sync_directory
 from pacs_recover.errors import Busy, RecoverError, Refused, SourceError
 from pacs_recover.events import Answered, AnyEvent, Asked, Ended, Planned, Request, Resumed
 from pacs_recover.jobs import live_paths
-from pacs_recover.journal import Reader, is_written, read, sync_directory
+from pacs_recover.journal import Reader, is_written, read
 from pacs_recover.model import UNDECODABLE
 from pacs_recover.plan import Plan
 from pacs_recover.runs import is_drill, is_finished, planned
@@ -242,12 +243,6 @@ def marks(request: Request) -> list[lock.Mark]:
     """What the lock files beside the live paths say, as far as we may read them."""
     live = {path.component: Path(path.real) for path in request.live}
     return lock.marks(live.values(), live_trees(live))
-
-
-def note_refusal(state: State, problem: RecoverError, doing: str, site: str = "") -> None:
-    """Record what a front end could not do because it was refused; any other problem is none of the audit's."""
-    if problem.exit_code == Refused.exit_code:
-        state.audit.note("refusal", doing, problem.message, site)
 
 
 def unfinished(state: State) -> list[Path]:

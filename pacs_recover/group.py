@@ -10,8 +10,7 @@ from typing import Any
 from pacs_recover import live, looks, site, standing
 from pacs_recover.catalog import Catalog
 from pacs_recover.errors import RecoverError, UsageError
-from pacs_recover.keeping.reporting import fact_json
-from pacs_recover.keeping.risks import risks
+from pacs_recover.keeping.risks import fact_json, risks
 from pacs_recover.site import Site
 from pacs_recover.state import State
 from pacs_recover.text import brief, safe

@@ -16,7 +16,7 @@ from pacs_recover.events import LivePath, Request
 from pacs_recover.formats import manifest
 from pacs_recover.formats.manifest import Opened, Record
 from pacs_recover.journal import Journal
-from pacs_recover.model import Backup, Service
+from pacs_recover.model import LIVE, Backup, Service
 from pacs_recover.services import services_of
 from pacs_recover.services.health import Health, probe
 from pacs_recover.site import Site
@@ -27,9 +27,6 @@ from pacs_recover.target import places
 from pacs_recover.target.control import Control
 from pacs_recover.target.host import Target
 from pacs_recover.text import safe
-
-LIVE = ("config", "certs", "queue")
-"""The components that a live restore replaces; logs are only looked at and extracted."""
 
 
 def live_paths(site: Site) -> tuple[LivePath, ...]:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from pacs_recover import events
+from pacs_recover.durable import sync_directory
 from pacs_recover.errors import Refused, SourceError
 from pacs_recover.events import AnyEvent
 from pacs_recover.model import UNDECODABLE
@@ -184,12 +185,3 @@ def _cut_torn_line(fd: int) -> None:
     if end < size:
         os.ftruncate(fd, end)
         os.fsync(fd)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in a directory durable. OSError."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -10,16 +10,17 @@ from typing import Any
 
 import msgspec
 
-from pacs_recover import catalog, confinement, front, report, sets, site, standing, verdicts
+from pacs_recover import catalog, confinement, front, sets, site, standing, verdicts
 from pacs_recover.audit.record import What
 from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog
 from pacs_recover.components import Comparison, Look, Read, component, exhaust, judge, read_backup
 from pacs_recover.errors import BadBackup, SourceError
 from pacs_recover.jobs import live_paths, look_at, opener, source_of
-from pacs_recover.journal import is_written, read
+from pacs_recover.journal import read
 from pacs_recover.model import COMPONENTS, Amount, Backup, Fact, FactState, Preview
 from pacs_recover.plan import Plan, refuse_bad
+from pacs_recover.report.reading import report_of, run_summary
 from pacs_recover.runs import planned
 from pacs_recover.services import services_of
 from pacs_recover.site import Site
@@ -148,18 +149,6 @@ def plan_json(made: Plan) -> dict[str, Any]:
 
 def _rounded(predicted: float | None) -> float | None:
     return None if predicted is None else round(predicted, 1)
-
-
-def run_summary(run: Path) -> dict[str, Any]:
-    """One row of ``runs``."""
-    return report.summary(report_of(run), run.name)
-
-
-def report_of(run: Path) -> report.Report:
-    """A run's report as far as it has come. SourceError."""
-    alive = is_written(run / JOURNAL)
-    events, damage = read(run / JOURNAL)
-    return report.fold(events, damage, alive=alive, run=run.name)
 
 
 def status(of: Site, found: Catalog, state: State) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal, Protocol
 
 from msgspec import DecodeError, Struct
@@ -26,9 +27,11 @@ UNDECODABLE = (DecodeError, UnicodeDecodeError, RecursionError)
 
 COMPONENTS = ("config", "certs", "queue", "logs")
 """Every restorable part, in the order in which a full restore prepares them."""
+LIVE = ("config", "certs", "queue")
+"""The components that a live restore replaces; logs are only looked at and extracted."""
 
 
-class Fact(Struct, frozen=True):
+class Fact(Struct, frozen=True, gc=False):
     """One line of a preview: what, its value, and whether it is fine."""
 
     label: str
@@ -36,7 +39,7 @@ class Fact(Struct, frozen=True):
     state: FactState = "ok"
 
 
-class Backup(Struct, frozen=True, kw_only=True):
+class Backup(Struct, frozen=True, kw_only=True, gc=False):  # a hundred thousand values, none in a cycle
     """One thing in a source that a component can be restored from."""
 
     id: str
@@ -67,7 +70,13 @@ class Backup(Struct, frozen=True, kw_only=True):
     @property
     def encrypted(self) -> bool:
         """Whether a key is needed to read it."""
-        return not {"enc", "age"}.isdisjoint(self.format.split("."))
+        return is_encrypted(self.format)
+
+
+@cache
+def is_encrypted(format: str) -> bool:
+    """Whether a key is needed to read what is wrapped so."""
+    return not {"enc", "age"}.isdisjoint(format.split("."))
 
 
 class Preview(Struct, frozen=True):

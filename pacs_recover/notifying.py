@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from functools import partial
 from threading import Thread
 from typing import Any
-from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from pacs_recover.errors import RecoverError
 from pacs_recover.site import NotifyConfig, Site
@@ -75,15 +74,16 @@ def _call(argv: tuple[str, ...], data: bytes) -> None:
     subprocess.run(argv, input=data, timeout=PATIENCE, check=True, env=kept, **quiet)
 
 
-class _Staying(HTTPRedirectHandler):
-    """A redirect is not followed: it is told as what it is."""
-
-    def redirect_request(self, *_: Any) -> None:
-        """None."""
-        return
-
-
 def _post(url: str, data: bytes) -> None:
+    from urllib.request import HTTPRedirectHandler, Request, build_opener  # deferred: few sites have a webhook
+
+    class _Staying(HTTPRedirectHandler):
+        """A redirect is not followed: it is told as what it is."""
+
+        def redirect_request(self, *_: Any) -> None:
+            """None."""
+            return
+
     request = Request(url, data, {"Content-Type": "application/json"}, method="POST")  # noqa: S310 - checked: http(s)
     with build_opener(_Staying).open(request, timeout=PATIENCE):
         return

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pacs_recover import anchoring, looks, pace, recovery_times
+from pacs_recover import anchoring, pace, recovery_times
 from pacs_recover.audit import Record, checking
 from pacs_recover.audit.checking import Verified
 from pacs_recover.errors import RecoverError
 from pacs_recover.recovery_times import Time
-from pacs_recover.report import Report
+from pacs_recover.report import Report, reading
 from pacs_recover.site import Site
 from pacs_recover.state import State
 
@@ -37,7 +37,7 @@ class Past:
 
     def report(self, run: Path) -> Report:
         """A run's report as far as it has come. SourceError."""
-        return looks.report_of(run)
+        return reading.report_of(run)
 
     def pace(self) -> dict[str, float]:
         """How many seconds each step took here when it last went well, by its title."""
@@ -50,6 +50,6 @@ class Past:
 
 def _summary(run: Path) -> dict[str, Any]:
     try:
-        return looks.run_summary(run)
+        return reading.run_summary(run)
     except RecoverError as error:
         return {"run": run.name, "outcome": "unreadable", "components": [], "started_at": None, "error": error.message}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -221,7 +220,7 @@ def _request(
 ) -> Request:
     return Request(
         run="",
-        plan_id=secrets.token_hex(4),
+        plan_id=os.urandom(4).hex(),
         site=site_model.to_data(site),
         components=tuple(choices),
         choices=tuple(choices.values()),

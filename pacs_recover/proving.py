@@ -19,8 +19,9 @@ from pacs_recover.formats import age, manifest, openssl_enc
 from pacs_recover.formats.manifest import Opened
 from pacs_recover.formats.openssl_enc import Decrypting
 from pacs_recover.formats.streams import CHUNK, Hashing, Reader, chunks
-from pacs_recover.jobs import LIVE, opener
-from pacs_recover.model import Backup, Fact, Preview
+from pacs_recover.jobs import opener
+from pacs_recover.model import LIVE, Backup, Fact, Preview
+from pacs_recover.report import reading
 from pacs_recover.site import Site
 from pacs_recover.site.sources import LitestreamConfig
 from pacs_recover.sources import replica_of
@@ -208,7 +209,7 @@ def started(site: Site, backup: Backup, state: State, authority: Authority) -> C
             pass
         if following.process:
             following.process.wait()
-        report = looks.report_of(following.run)
+        report = reading.report_of(following.run)
     except (SourceError, BadBackup, OSError) as error:
         return Check(STARTED, "bad", told(error) if isinstance(error, RecoverError) else safe(error))
     if report.outcome == "restored":

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import stat
 import time
 from collections.abc import Iterable
@@ -75,7 +74,7 @@ def owner(found: Iterable[AnyEvent], before: str = "") -> str:
 
 def ask(timeout: float) -> dict[str, Any]:
     """A new question's id and deadline."""
-    return {"question": secrets.token_hex(8), "deadline": datetime.now(UTC) + timedelta(seconds=timeout)}
+    return {"question": os.urandom(8).hex(), "deadline": datetime.now(UTC) + timedelta(seconds=timeout)}
 
 
 def give(run: Path, question: str, yes: bool, by: str) -> None:
@@ -85,12 +84,12 @@ def give(run: Path, question: str, yes: bool, by: str) -> None:
 
 def take_over(run: Path, by: str) -> None:
     """Ask the run's worker to take answers from this operator from now on. OSError."""
-    _leave(run, f"take-over-{secrets.token_hex(8)}", TakeOver(by))
+    _leave(run, f"take-over-{os.urandom(8).hex()}", TakeOver(by))
 
 
 def remark(run: Path, text: str, by: str) -> Path:
     """Leave a note where the run's worker takes it up; the file is there until then. OSError."""
-    name = f"note-{time.time_ns():020}-{secrets.token_hex(4)}"
+    name = f"note-{time.time_ns():020}-{os.urandom(4).hex()}"
     _leave(run, name, Remark(text, by, datetime.now(UTC)))
     return run / "answers" / name
 

@@ -9,10 +9,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from pacs_recover import looks
 from pacs_recover.errors import SourceError
 from pacs_recover.journal import read
-from pacs_recover.report import Report
+from pacs_recover.report import Report, reading
 from pacs_recover.runs import planned
 from pacs_recover.site import Site
 from pacs_recover.state import JOURNAL, State
@@ -59,7 +58,7 @@ def _report(run: Any, site: Site) -> Report | None:
     try:
         events, _ = read(run / JOURNAL)
         first = planned(events)
-        return looks.report_of(run) if first and first.request.site.get("name") == site.name else None
+        return reading.report_of(run) if first and first.request.site.get("name") == site.name else None
     except SourceError:
         return None
 

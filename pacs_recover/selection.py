@@ -10,8 +10,7 @@ from pathlib import Path
 from pacs_recover import catalog, sets
 from pacs_recover.catalog import Catalog, SourceState
 from pacs_recover.errors import SourceError, UsageError
-from pacs_recover.jobs import LIVE
-from pacs_recover.model import Backup, Fact
+from pacs_recover.model import LIVE, Backup, Fact
 from pacs_recover.text import both_times, safe
 
 FULL = "full"

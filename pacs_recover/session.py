@@ -46,6 +46,7 @@ from pacs_recover.journal import is_written, read
 from pacs_recover.model import Amount, Backup, Fact, Preview
 from pacs_recover.past import Past
 from pacs_recover.plan import Plan
+from pacs_recover.report import reading
 from pacs_recover.runs import is_drill, is_finished
 from pacs_recover.selection import select
 from pacs_recover.site import Site
@@ -238,7 +239,7 @@ class Session(Past):
 
     def refused(self, problem: RecoverError, doing: str) -> None:
         """Record that something was refused."""
-        front.note_refusal(self.state, problem, f"console: {doing}", self.site.name)
+        self.state.audit.note_refusal(problem, f"console: {doing}", self.site.name)
 
     def must_write(self, what: str) -> None:
         """Refused where the operator said that nothing may be changed."""
@@ -285,7 +286,7 @@ def _usual_places(of: Site) -> tuple[Path, ...]:
 
 def _open_run(run: Path, operator: str) -> OpenRun:
     try:
-        told = looks.report_of(run)
+        told = reading.report_of(run)
     except (SourceError, OSError):
         held = "running" if _held(run / JOURNAL) else "unreadable"
         return OpenRun(run, operator, held)

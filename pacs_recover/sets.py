@@ -10,8 +10,7 @@ from msgspec import Struct
 
 from pacs_recover import catalog
 from pacs_recover.catalog import Catalog
-from pacs_recover.jobs import LIVE
-from pacs_recover.model import Backup
+from pacs_recover.model import LIVE, Backup
 from pacs_recover.text import stamp
 
 ROUND = timedelta(minutes=10)

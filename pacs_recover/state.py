@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
-import shutil
 import stat
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pacs_recover.audit import HOME, Audit
+from pacs_recover.durable import sync_directory
 from pacs_recover.errors import Refused, UsageError
-from pacs_recover.journal import sync_directory
 from pacs_recover.text import safe
+
+if TYPE_CHECKING:
+    from pacs_recover.audit import Audit
 
 JOURNAL = "journal.jsonl"
 SCRATCH = "pacs_recover-scratch-"
@@ -39,10 +40,16 @@ def default_place() -> Path:
 class State:
     """One state directory; looking works where it does not exist."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, warn: Callable[[str], None] = lambda _: None) -> None:
         self.path = path.absolute()
-        self.audit = Audit(self.path / HOME)
-        """Who did what with this state directory."""
+        self._warn = warn
+
+    @cached_property
+    def audit(self) -> Audit:
+        """Who did what with this state directory; what it cannot keep is told to ``warn``."""
+        from pacs_recover.audit import HOME, Audit
+
+        return Audit(self.path / HOME, self._warn)
 
     def prepare(self) -> None:
         """Make it, private, and see that it takes an fsync. Refused where it does not: no run without a journal."""
@@ -69,7 +76,7 @@ class State:
     def new_run(self, now: datetime | None = None) -> Path:
         """A fresh directory for a run, named by its start in UTC, which outlives a power cut. OSError."""
         began = (now or datetime.now(UTC)).astimezone(UTC)
-        path = self.path / "runs" / f"{began:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        path = self.path / "runs" / f"{began:%Y%m%d-%H%M%S}-{os.urandom(2).hex()}"
         path.mkdir(mode=0o700)
         (path / "answers").mkdir(mode=0o700)
         sync_directory(path)
@@ -105,6 +112,8 @@ class State:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A private directory that is gone afterwards; what a killed process left is swept first."""
+        import tempfile
+
         temporary = Path(tempfile.gettempdir())
         home = self.path if _takes_fsync(self.path) else temporary
         for place in {home, temporary}:
@@ -115,7 +124,7 @@ class State:
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield path
         finally:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
             os.close(fd)
 
 
@@ -135,7 +144,7 @@ def _sweep_outside(scratch: Path) -> None:
     part = Path(os.fsdecode((scratch / OUTSIDE).read_bytes()))
     found = part.lstat()
     if part.name.startswith(".") and stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
-        shutil.rmtree(part, ignore_errors=True)
+        _remove(part)
 
 
 def run_scratch(run: Path) -> Path:
@@ -147,7 +156,7 @@ def run_scratch(run: Path) -> Path:
 
 def discard_scratch(run: Path) -> None:
     """It is not needed any more."""
-    shutil.rmtree(run / RUN_SCRATCH, ignore_errors=True)
+    _remove(run / RUN_SCRATCH)
 
 
 def sweep(home: Path) -> None:
@@ -161,9 +170,15 @@ def sweep(home: Path) -> None:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     with suppress(OSError):
                         _sweep_outside(path)
-                    shutil.rmtree(path, ignore_errors=True)
+                    _remove(path)
             finally:
                 os.close(fd)
+
+
+def _remove(tree: Path) -> None:
+    import shutil  # deferred: it loads every compression there is
+
+    shutil.rmtree(tree, ignore_errors=True)
 
 
 def _make(place: Path) -> None:
@@ -185,6 +200,8 @@ def _takes_fsync(place: Path) -> bool:
 
 
 def _try_fsync(place: Path) -> None:
+    import tempfile  # deferred: it loads what random numbers are made with, which looking has no use for
+
     fd, name = tempfile.mkstemp(prefix=".fsync-", dir=place)
     try:
         os.write(fd, b"\0" * 4096)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import unicodedata
 from datetime import UTC, datetime, timedelta, tzinfo
 
-import humanize
-
 UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Unicode categories that can move a cursor, reorder text or hide in it."""
 
@@ -26,6 +24,8 @@ def _escape(char: str) -> str:
 
 def size(count: int | float | None) -> str:
     """Bytes for a person: ``1.2 MB``; ``unknown`` for None."""
+    import humanize
+
     return "unknown" if count is None else str(humanize.naturalsize(count))
 
 
@@ -54,7 +54,7 @@ def brief(seconds: float | None) -> str:
 
 def stamp(moment: datetime) -> str:
     """An aware time as RFC 3339 in UTC, to the second."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.astimezone(UTC).isoformat(timespec="seconds")[:19] + "Z"
 
 
 def span(value: float) -> str:
@@ -79,6 +79,8 @@ def both_times(moment: datetime, zone: tzinfo | None = None) -> str:
 
 def age(since: datetime, now: datetime) -> str:
     """How long ago, roughly: ``3 hours``; the future is said to be one."""
+    import humanize
+
     delta = now - since
     words = str(humanize.naturaldelta(abs(delta)))
     return f"{words} in the future" if delta < -timedelta(seconds=1) else words

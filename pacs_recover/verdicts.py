@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -19,8 +18,8 @@ from msgspec import Struct
 from pacs_recover import __version__
 from pacs_recover.authority import Authority
 from pacs_recover.catalog import Catalog
+from pacs_recover.durable import sync_directory
 from pacs_recover.errors import SourceError
-from pacs_recover.journal import sync_directory
 from pacs_recover.model import UNDECODABLE, Backup, VerdictState
 from pacs_recover.site import BucketConfig, Site, to_json
 from pacs_recover.text import safe, stamp
@@ -109,7 +108,7 @@ class Directory:
     def create(self, name: str, data: bytes, authority: Authority) -> None:
         """Written and synced beside it, then given a name that must be free. Refused, SourceError."""
         authority.must_allow("keeping a verdict")
-        draft = self.path / f".{secrets.token_hex(8)}"
+        draft = self.path / f".{os.urandom(8).hex()}"
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

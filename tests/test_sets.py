@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from pacs_recover import sets
 from pacs_recover.catalog import Catalog, newest
-from pacs_recover.jobs import LIVE
-from pacs_recover.model import Backup
+from pacs_recover.model import LIVE, Backup
 from pacs_recover.selection import select
 
 NOW = datetime(2026, 11, 10, 12, 0, tzinfo=UTC)

@@ -16,8 +16,8 @@ from pathlib import Path
 from pacs_recover.audit import syslog
 from pacs_recover.audit.record import What, digest, line_of, made, record_of
 from pacs_recover.audit.syslog import Anchor
-from pacs_recover.errors import RecoverError
-from pacs_recover.journal import sync_directory
+from pacs_recover.durable import sync_directory
+from pacs_recover.errors import RecoverError, Refused
 from pacs_recover.text import safe
 
 HOME = "audit"
@@ -59,6 +59,11 @@ class Audit:
             self._unrecorded(what, said, error)
         else:
             syslog.send(str(self.newest))
+
+    def note_refusal(self, problem: RecoverError, doing: str, site: str = "") -> None:
+        """Record what a front end was refused; any other problem is none of the audit's."""
+        if problem.exit_code == Refused.exit_code:
+            self.note("refusal", doing, problem.message, site)
 
     @contextmanager
     def noting(self, what: What, object: str, site: str = "") -> Iterator[Entry]:

@@ -18,23 +18,73 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 ROOMS = {
-    "demo": ("demo",),
-    "looking": ("site_group", "show_catalog", "preview", "diff", "extract"),
-    "status": ("status",),
-    "thaw": ("thaw",),
-    "points": ("show_points",),
-    "verifying": ("verify",),
-    "audit": ("audit_group",),
-    "locks": ("lock_group",),
-    "backing_up": ("backup",),
-    "restoring": ("show_plan", "restore"),
-    "keeping": ("prune", "retention"),
-    "tiering": ("show_lifecycle", "litestream_group"),
-    "drilling": ("drill", "rto", "show_history"),
-    "completing": ("completion",),
-    "runs": ("show_runs", "attach", "resume", "rollback", "close", "note", "show_handover", "show_report"),
+    "demo": {
+        "demo": "Make a small real site and restore it, well and badly.",
+    },
+    "listing": {
+        "show_catalog": "List the backups of all sources, newest first.",
+    },
+    "looking": {
+        "site_group": "Write, check or show the site file.",
+        "preview": "Read one backup to its end and show what is in it.",
+        "diff": "Show what restoring BACKUP would change, secrets masked.",
+        "extract": "Get the files of BACKUP out into a new DIRECTORY.",
+    },
+    "status": {
+        "status": "Freshness against RPO, what lives, drills, verification.",
+    },
+    "thaw": {
+        "thaw": "Have an archived BACKUP in S3 made readable, which costs.",
+    },
+    "points": {
+        "show_points": "List the points in time of the queue's Litestream replicas.",
+    },
+    "verifying": {
+        "verify": "Prove that stored BACKUPS are good: the guide's seven points.",
+    },
+    "audit": {
+        "audit_group": "Who looked, planned, restored, answered, was refused.",
+    },
+    "locks": {
+        "lock_group": "Who holds the site, and holding it for a backup.",
+    },
+    "backing_up": {
+        "backup": "Back up what lives, proven before it is stored.",
+    },
+    "restoring": {
+        "show_plan": "The dry run: what a restore would do, and its plan id.",
+        "restore": "Restore COMPONENT: proven first, undone when it fails.",
+    },
+    "keeping": {
+        "prune": "Show which backups may go and why; remove them with --apply.",
+        "retention": "What is kept against what is declared.",
+    },
+    "tiering": {
+        "show_lifecycle": "Show the declared tiers as a bucket's lifecycle.",
+        "litestream_group": "Litestream's configuration and unit, and its lag.",
+    },
+    "drilling": {
+        "drill": "Restore into a sandbox, and try it there.",
+        "rto": "Recovery times: the guide's table from real runs.",
+        "show_history": "Chart every recovery and drill against the RTO, oldest first.",
+    },
+    "completing": {
+        "completion": "Print the completion of commands, backups, runs for SHELL.",
+    },
+    "runs": {
+        "show_runs": "Past and present runs, newest first.",
+        "show_report": "The report of RUN (default: the latest).",
+    },
+    "taking_up": {
+        "attach": "Follow RUN (default: the latest).",
+        "resume": "Go on with RUN where it was cut.",
+        "rollback": "Undo RUN, the site's newest.",
+        "close": "End an unfinished RUN that was put right by hand.",
+        "note": "Note TEXT in the record of RUN (or: latest), with its time.",
+        "show_handover": "Print RUN (default: the latest) in a few lines to hand over.",
+    },
 }
-"""Every command's function, by the module that it is in."""
+"""Every command's function, by the module that it is in, and the first sentence of its help: ``--help`` loads none."""
 NAMED = {
     function: function.removeprefix("show_").removesuffix("_group") for every in ROOMS.values() for function in every
 }
@@ -57,6 +107,12 @@ class Commands(click.Group):
     def list_commands(self, context: click.Context) -> list[str]:  # noqa: ARG002 - click's
         """The names of all."""
         return sorted(NAMED.values())
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        """What each is for, without loading it."""
+        rows = sorted((NAMED[function], said) for every in ROOMS.values() for function, said in every.items())
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
         """The names of all, without loading them, and the options."""

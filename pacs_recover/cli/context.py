@@ -10,22 +10,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from pacs_recover import calling, catalog, front, site, verdicts
+from pacs_recover import calling
 from pacs_recover.authority import Authority
-from pacs_recover.catalog import Catalog
 from pacs_recover.cli import output
 from pacs_recover.errors import RecoverError
-from pacs_recover.model import COMPONENTS, Backup
-from pacs_recover.site import Site
-from pacs_recover.sources import sources_of
-from pacs_recover.sources.file import FileSource
 from pacs_recover.state import State, default_place
 from pacs_recover.text import count, safe
-from pacs_recover.verdicts import Verdicts
+
+if TYPE_CHECKING:
+    from pacs_recover.catalog import Catalog
+    from pacs_recover.model import Backup
+    from pacs_recover.site import Site
+    from pacs_recover.sources import Source
+    from pacs_recover.verdicts import Verdicts
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,14 +44,14 @@ class Context:
     @cached_property
     def site(self) -> Site:
         """The site, loaded when it is first needed. UsageError."""
+        from pacs_recover import site
+
         return site.find(self.site_option, os.environ).load()
 
     @cached_property
     def state(self) -> State:
         """The state directory; looking works where it does not exist. What it cannot record is told."""
-        state = State(self.state_option or default_place())
-        state.audit.warn = lambda problem: output.say(f"! {problem}")
-        return state
+        return State(self.state_option or default_place(), _warn)
 
     @property
     def authority(self) -> Authority:
@@ -64,19 +65,33 @@ class Context:
 
     def catalog(self, component: str | None = None, source: str | None = None, *, brief: bool = False) -> Catalog:
         """Every backup that can be seen now; ``brief`` as in ``catalog.read``."""
-        sources = sources_of(self.site, self.state.journals())
+        from pacs_recover import catalog
+
         watched: dict[str, Any] = {"longest": catalog.WATCHED, "partly": _say_progress} if sys.stderr.isatty() else {}
-        return self.verdicts.mark(self.site.name, catalog.read(sources, component, source, brief=brief, **watched))
+        found = catalog.read(self.sources(), component, source, brief=brief, **watched)
+        return self.verdicts.mark(self.site.name, found)
+
+    def sources(self) -> tuple[Source, ...]:
+        """Where backups are looked for."""
+        from pacs_recover.sources import sources_of
+
+        return sources_of(self.site, self.state.journals())
 
     @cached_property
     def verdicts(self) -> Verdicts:
         """What verifications found, as far as the state directory tells."""
-        return verdicts.known(self.state.path, self.authority, lambda problem: output.say(f"! {problem}"))
+        from pacs_recover import verdicts
+
+        return verdicts.known(self.state.path, self.authority, _warn)
 
     def find(self, text: str) -> Backup:
         """The backup that is named, looked for only where its name says. UsageError, SourceError."""
+        from pacs_recover import catalog
+        from pacs_recover.model import COMPONENTS
+        from pacs_recover.sources.file import FileSource
+
         component, source = text.partition("/")[0], text.rpartition("@")[2]
-        known = {one.name for one in sources_of(self.site, self.state.journals())} - {FileSource.kind}
+        known = {one.name for one in self.sources()} - {FileSource.kind}
         found = self.catalog(component if component in COMPONENTS else None, source if source in known else None)
         return catalog.find(found, text)
 
@@ -89,7 +104,11 @@ class Context:
         command = click.get_current_context(silent=True)
         doing = command.command_path.removeprefix("pacs-recover ") if command else ""
         known = vars(self).get("site")
-        front.note_refusal(self.state, problem, doing, known.name if known else "")
+        self.state.audit.note_refusal(problem, doing, known.name if known else "")
+
+
+def _warn(problem: str) -> None:
+    output.say(f"! {problem}")
 
 
 def _say_progress(so_far: Catalog) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from pacs_recover import looks, pace, report
+from pacs_recover import pace, report
 from pacs_recover.authority import Authority
 from pacs_recover.cli import output
 from pacs_recover.cli.context import interactive, leave, program_for
@@ -25,6 +25,7 @@ from pacs_recover.front import PATIENCE, Following
 from pacs_recover.journal import read
 from pacs_recover.plan import operator
 from pacs_recover.projecting import Outlook, outlook
+from pacs_recover.report import reading
 from pacs_recover.runs import is_drill
 from pacs_recover.standing import RANK
 from pacs_recover.state import JOURNAL, State
@@ -275,7 +276,7 @@ def finished(following: Following, as_json: bool) -> int:
         raise RecoverError(
             f"the worker ended before it began: {following.last_words()}", f"see {run}/worker.log; nothing was changed"
         )
-    told = looks.report_of(run)
+    told = reading.report_of(run)
     if as_json:
         output.line({"kind": "report", **report.to_json(told)})
     else:

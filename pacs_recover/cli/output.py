@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pacs_recover.errors import RecoverError
-from pacs_recover.model import Fact
 from pacs_recover.wrapping import SYMBOLS, columns, pad, wrap
+
+if TYPE_CHECKING:
+    from pacs_recover.model import Fact
 
 WORDS = {"ok": "", "warn": "WARN ", "bad": "BAD "}
 """What stands between the symbol and the label; what is fine needs no word."""
@@ -21,16 +21,27 @@ WORDS = {"ok": "", "warn": "WARN ", "bad": "BAD "}
 
 def width() -> int:
     """Columns to lay text out in: the terminal's or ``$COLUMNS``, else 80."""
+    import shutil
+
     return shutil.get_terminal_size((80, 24)).columns
 
 
 def document(data: Any) -> None:
-    """Print one JSON document."""
-    click.echo(json.dumps(data, ensure_ascii=False, indent=2))
+    """Print one JSON document; half a character, which JSON cannot hold as it is, is escaped."""
+    import msgspec
+
+    try:
+        click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2))
+    except UnicodeEncodeError:
+        import json
+
+        click.echo(json.dumps(data, indent=2))
 
 
 def line(data: Any) -> None:
     """Print one JSON line, at once."""
+    import json
+
     click.echo(json.dumps(data, ensure_ascii=False))
     sys.stdout.flush()
 

@@ -16,8 +16,7 @@ from pacs_recover.cli import output
 from pacs_recover.cli.context import Context, guarded, interactive, json_option
 from pacs_recover.cli.follow import end
 from pacs_recover.errors import Interrupted, Refused, UsageError
-from pacs_recover.jobs import LIVE
-from pacs_recover.model import Backup
+from pacs_recover.model import LIVE, Backup
 from pacs_recover.plan import Plan
 from pacs_recover.selection import gaps, moment, select
 from pacs_recover.text import both_times, brief, precise, safe

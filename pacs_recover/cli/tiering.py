@@ -15,6 +15,7 @@ from pacs_recover.errors import Interrupted, Refused, UsageError
 from pacs_recover.keeping import lag, lifecycle, litestream, litestream_check, reporting, tiers
 from pacs_recover.keeping.lifecycle import Change
 from pacs_recover.keeping.litestream import SETTINGS, VERSIONS, Version
+from pacs_recover.keeping.risks import fact_json
 from pacs_recover.model import Fact
 from pacs_recover.site import S3Config
 from pacs_recover.text import count, safe
@@ -110,7 +111,7 @@ def _change_json(change: Change, applied: bool) -> dict[str, Any]:
         "applied": applied,
         "diff": [safe(line, 400) for line in change.diff],
         "others": change.others,
-        "findings": [reporting.fact_json(fact) for fact in facts],
+        "findings": [fact_json(fact) for fact in facts],
     }
 
 
@@ -146,7 +147,7 @@ def litestream_config(
     if checked:
         facts = litestream_check.check(context.site, checked, version)
         if as_json:
-            output.document({"version": version, "findings": [reporting.fact_json(fact) for fact in facts]})
+            output.document({"version": version, "findings": [fact_json(fact) for fact in facts]})
         else:
             output.facts(facts, "")
         leave(1 if reporting.worst(facts) == "bad" else 0)

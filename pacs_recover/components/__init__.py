@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,7 +17,7 @@ from pacs_recover.formats import age, archive, manifest, openssl_enc
 from pacs_recover.formats.manifest import Opened, Record
 from pacs_recover.formats.streams import Hashing, Reader, chunks
 from pacs_recover.formats.wrapping import unwrap
-from pacs_recover.model import Amount, Backup, Fact, Preview, Service, Step, Work
+from pacs_recover.model import COMPONENTS, Amount, Backup, Fact, Preview, Service, Step, Work
 from pacs_recover.site import Site
 from pacs_recover.target import places, trees
 from pacs_recover.target.host import Target
@@ -267,15 +268,13 @@ class Read:
 
 
 def registry() -> dict[str, Component]:
-    """Every component by name; a new one is one more file and one more line."""
-    from pacs_recover.components import certs, config, logs, queue
-
-    return {part.name: part for part in (config.CONFIG, certs.CERTS, queue.QUEUE, logs.LOGS)}
+    """Every component by name."""
+    return {name: component(name) for name in COMPONENTS}
 
 
 def component(name: str) -> Component:
-    """The component of this name. UsageError."""
-    try:
-        return registry()[name]
-    except KeyError:
-        raise UsageError(f"there is no component {safe(name)}", f"one of: {', '.join(registry())}") from None
+    """The component of this name, which is its module's and, in capitals, its own there. UsageError."""
+    if name not in COMPONENTS:
+        raise UsageError(f"there is no component {safe(name)}", f"one of: {', '.join(COMPONENTS)}")
+    part: Component = getattr(import_module(f"{__name__}.{name}"), name.upper())  # only what is asked for is loaded
+    return part

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pacs_recover.components import Comparison, Job, Look, Unpack, compare_trees, unpack_tree, unpacking
 from pacs_recover.errors import BadBackup
-from pacs_recover.formats import x509
 from pacs_recover.formats.streams import Reader
 from pacs_recover.model import Backup, Preview, Step
 from pacs_recover.target.trees import Entry
@@ -33,7 +32,7 @@ class Certs:
 
     def preview(self, content: Path, look: Look) -> Preview:
         """Every certificate and key: dates, names, chain, which key belongs to which."""
-        return x509.preview(content / TREE)
+        return _preview(content / TREE)
 
     def compare(self, content: Path, look: Look, scratch: Path) -> Comparison:
         """Files that would come, go or change."""
@@ -66,9 +65,15 @@ def goes_with_config(job: Job) -> bool:
     return {"config", "certs"} <= job.choices.keys() and job.look.live["certs"].is_relative_to(job.look.live["config"])
 
 
+def _preview(tree: Path) -> Preview:
+    from pacs_recover.formats import x509  # deferred: cryptography takes longer to load than all of a small restore
+
+    return x509.preview(tree)
+
+
 def prove(tree: Path) -> str:
     """Evidence that no fact about these certificates is bad. BadBackup."""
-    seen = x509.preview(tree)
+    seen = _preview(tree)
     bad = [f"{fact.label}: {fact.value}" for fact in seen.facts if fact.state == "bad"]
     if bad:
         raise BadBackup("; ".join(bad), "choose another: pacs-recover catalog certs")

@@ -11,7 +11,7 @@ from pathlib import Path
 from pacs_recover.components import Comparison, Job, Look, Unpack, compare_trees, unpack_tree, unpacking
 from pacs_recover.components.certs import certificate_mode, goes_with_config
 from pacs_recover.errors import BadBackup, RecoverError
-from pacs_recover.formats import masking, settings, settings_rules, x509
+from pacs_recover.formats import masking, settings, settings_rules
 from pacs_recover.formats.streams import Reader
 from pacs_recover.formats.yaml_marks import SIZE_LIMIT
 from pacs_recover.model import Backup, Fact, Preview, Step
@@ -127,6 +127,8 @@ def _proofs(section: settings.TlsSection, merged: Path, look: Look) -> Iterator[
     """Whether an enabled TLS section finds its files, and whether certificate and key belong together."""
     cert, key, ca = (relocated(path, merged, look) for path in section[1:])
     if cert and key:
+        from pacs_recover.formats import x509
+
         yield x509.matching(cert, key)
     for path in (cert, key, ca):
         if path and not path.exists():

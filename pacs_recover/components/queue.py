@@ -11,10 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pacs_recover.components import Comparison, Job, Look, Unpack, carry_over, unpacking
-from pacs_recover.components.config import TREE
 from pacs_recover.errors import BadBackup, RecoverError
 from pacs_recover.events import Question
-from pacs_recover.formats import archive, carrying, queue_db, settings, sqlite, sqlite_set, streams
+from pacs_recover.formats import archive, carrying, queue_db, sqlite, sqlite_set, streams
 from pacs_recover.formats import replay as replaying
 from pacs_recover.formats.sqlite_set import Unknown
 from pacs_recover.formats.streams import Peeking, Reader
@@ -156,6 +155,9 @@ def ttl(look: Look) -> float:
 
     Its variables have the values that the service gets.
     """
+    from pacs_recover.components.config import TREE
+    from pacs_recover.formats import settings
+
     try:
         home = look.restored["config"] / TREE if "config" in look.restored else look.live["config"]
         tree = settings.read(home / look.site.live.config_file)

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import IO
 
 from pacs_recover import __version__
-from pacs_recover.formats.manifest import ENDS, Manifest, encode
+from pacs_recover.formats.manifest import Manifest, encode
 from pacs_recover.formats.openssl_enc import encrypting
+from pacs_recover.formats.suffixes import RECORDS
 
 SOURCE = "local"
 """The name of the demo's only source."""
@@ -75,7 +76,7 @@ class Store:
             program=f"pacs-recover {__version__}",
             rows=dict(rows) if rows else None,
         )
-        beside = path.with_name(path.name + ENDS[0])
+        beside = path.with_name(path.name + RECORDS[0])
         with new_file(beside) as stream:
             stream.write(encode(made))
         _set_time(beside, taken)

@@ -13,11 +13,10 @@ from msgspec import Meta, Struct
 
 from pacs_recover.errors import BadBackup
 from pacs_recover.formats.streams import Hashing, Reader
+from pacs_recover.formats.suffixes import RECORDS
 from pacs_recover.model import UNDECODABLE, Fact
 from pacs_recover.text import count, safe, stamp
 
-ENDS = (".manifest.json", ".sha256")
-"""What a manifest's name adds to that of its backup; the one that says more first."""
 LARGEST = 64 << 10
 """Bytes of a manifest; one of a full system has about 2,000."""
 NONE = "no recorded hash"
@@ -133,7 +132,7 @@ def parse(data: bytes, beside: str, backup: str) -> Record:
     """As ``read``, of its bytes. BadBackup where they are no manifest of this backup."""
     if len(data) > LARGEST:
         raise BadBackup(f"it is longer than the {LARGEST >> 10} KiB that a manifest may have")
-    if beside.endswith(ENDS[1]):
+    if beside.endswith(RECORDS[1]):
         return Record(f"SHA-256 as recorded in {safe(beside)}", _sum(data, backup))
     found = _decoded(data)
     made = f"by {safe(found.made_by, 60)} on {safe(found.made_on, 60)} with {safe(found.program, 60)}"

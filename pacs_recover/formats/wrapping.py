@@ -1,4 +1,4 @@
-"""How a backup is wrapped, by its name or else by its first bytes, and the readers that unwrap it."""
+"""How a backup is wrapped, by its first bytes where its name does not say it, and the readers that unwrap it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from pacs_recover.formats import age, gz, openssl_enc, tar
 from pacs_recover.formats.gz import Unzipping
 from pacs_recover.formats.openssl_enc import Decrypting
 from pacs_recover.formats.streams import Peeking, Reader
+from pacs_recover.formats.suffixes import CONTENTS, WRAPS
 
-WRAPS = ("gz", "enc", "age")
 SECRET = ("enc", "age")
 """Wraps that need a key."""
-CONTENTS = ("tar", "db")
 KNOWN = {
     "tar": "a tar archive",
     "db": "a SQLite database",
@@ -30,19 +29,6 @@ ENOUGH = tar.BLOCK
 def no_identity() -> str:
     """None is known. SourceError."""
     raise SourceError("it is encrypted with age, and no key file is known", age.NO_KEY)
-
-
-def format_of(name: str) -> str:
-    """How a file of this name is wrapped, outermost last: ``tar.gz``, ``tar.enc``, ``db.gz``, ``gz`` … or ``""``."""
-    found: list[str] = []
-    for part in reversed(name.lower().split(".")[1:]):
-        if part in WRAPS:
-            found.insert(0, part)
-            continue
-        if part in (*CONTENTS, "tgz"):
-            found.insert(0, "tar.gz" if part == "tgz" else part)
-        break
-    return ".".join(found)
 
 
 def sniff(first: bytes) -> str:

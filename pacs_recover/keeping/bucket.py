@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pacs_recover.errors import Refused, SourceError
-from pacs_recover.formats import manifest
+from pacs_recover.formats.suffixes import RECORDS
 from pacs_recover.keeping.removing import gone, replaced, written
 from pacs_recover.model import Backup
 from pacs_recover.site import S3Config
@@ -59,7 +59,7 @@ def remove(client: Any, one: Backup) -> tuple[str, int]:
     if why := lock_of(answer):
         raise Refused(f"{safe(one.id)} stays: it is {why}", "")
     marked = _delete(client, _current(one))
-    for end in manifest.ENDS:
+    for end in RECORDS:
         _delete_beside(client, one, end)
     return (MARKED, 0) if marked else ("", one.size or 0)
 

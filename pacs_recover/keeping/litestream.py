@@ -9,8 +9,8 @@ from typing import Any, Literal
 import yaml
 
 from pacs_recover.authority import Authority
+from pacs_recover.durable import sync_directory
 from pacs_recover.errors import UsageError
-from pacs_recover.journal import sync_directory
 from pacs_recover.keeping.deciding import DAY
 from pacs_recover.site import LitestreamConfig, Site
 from pacs_recover.text import safe, span

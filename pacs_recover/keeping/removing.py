@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pacs_recover.errors import RecoverError, Refused, SourceError
-from pacs_recover.formats import manifest
+from pacs_recover.formats.suffixes import RECORDS
 from pacs_recover.model import Backup
 from pacs_recover.site import S3Config, Site
 from pacs_recover.sources import tarball
@@ -115,7 +115,7 @@ def _remove_file(one: Backup) -> tuple[str, int]:
     with places.directory(places.resolve(path.parent)) as home:
         freed = _unlink(home, path.name, one)
         try:
-            for end in manifest.ENDS:
+            for end in RECORDS:
                 with suppress(FileNotFoundError):
                     os.unlink(path.name + end, dir_fd=home)
         except OSError as error:

@@ -16,6 +16,7 @@ from pacs_recover.errors import SourceError
 from pacs_recover.keeping import groups as grouping
 from pacs_recover.keeping import lifecycle, litestream
 from pacs_recover.keeping.deciding import DAY, Group, is_good, lost_at
+from pacs_recover.keeping.risks import fact_json
 from pacs_recover.keeping.tiers import COLD, WARM, tiers
 from pacs_recover.model import COMPONENTS, Backup, Fact, FactState
 from pacs_recover.site import Ages, GitConfig, Site, durations
@@ -23,7 +24,7 @@ from pacs_recover.sources import REPLICA
 from pacs_recover.sources.names import SKEW
 from pacs_recover.sources.s3.archive import is_archived, needs_thaw
 from pacs_recover.state import State
-from pacs_recover.text import count, safe, span, stamp
+from pacs_recover.text import count, span, stamp
 
 LATE = 1.5
 """How many times the usual distance makes a hole of a stretch without a backup."""
@@ -281,8 +282,3 @@ def _row_json(row: Row) -> dict[str, Any]:
         "state": row.state,
         "findings": [fact_json(fact) for fact in row.findings],
     }
-
-
-def fact_json(fact: Fact) -> dict[str, Any]:
-    """The JSON contract of a fact."""
-    return {"label": safe(fact.label), "value": safe(fact.value, 600), "state": fact.state}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from pacs_recover.catalog import Catalog
 from pacs_recover.keeping import lag
@@ -12,7 +13,7 @@ from pacs_recover.keeping.groups import PRUNED
 from pacs_recover.model import COMPONENTS, Backup, Fact
 from pacs_recover.site import LitestreamConfig, Site
 from pacs_recover.sources.names import SKEW
-from pacs_recover.text import age
+from pacs_recover.text import age, safe
 
 MISSED = 3
 """How many times the RPO a source's newest backup may be old while another source has newer ones."""
@@ -51,3 +52,8 @@ def _behind(site: Site, found: Catalog, now: datetime) -> Iterator[Fact]:
             measured = lag.against(site, one.name, newest, now)
             if newest and measured.state != "ok":
                 yield Fact(f"replica {one.name}", measured.sentence, measured.state)
+
+
+def fact_json(fact: Fact) -> dict[str, Any]:
+    """The JSON contract of a fact."""
+    return {"label": safe(fact.label), "value": safe(fact.value, 600), "state": fact.state}

@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
 from pacs_recover.errors import BadBackup, RecoverError, SourceError
-from pacs_recover.formats.manifest import ENDS
 from pacs_recover.formats.streams import Hashing
+from pacs_recover.formats.suffixes import RECORDS
 from pacs_recover.making.artifact import Artifact
 from pacs_recover.making.destinations import Stored
 from pacs_recover.making.directory import content_of
@@ -86,7 +86,7 @@ class Bucket:
             version = _Putting(client, self.config, place, made.size).put(raw)
         self._must_read_back(client, Place(place.bucket, place.key, version), made)
         data = made.manifest(made.title.name(self._zone))
-        _Putting(client, self.config, self._place(made, ENDS[0]), len(data)).put(io.BytesIO(data))
+        _Putting(client, self.config, self._place(made, RECORDS[0]), len(data)).put(io.BytesIO(data))
         return Stored(id, proven=made.proven)
 
     def _must_read_back(self, client: Any, place: Place, made: Artifact) -> None:
@@ -141,7 +141,7 @@ def _abandoned(client: Any, top: Place, component: str) -> Iterator[tuple[str, s
     before = datetime.now(UTC) - ABANDONED
     answer = client.list_multipart_uploads(Bucket=top.bucket, Prefix=top.key)
     for one in answer.get("Uploads", []):
-        said = names.read(one["Key"].rpartition("/")[2].removesuffix(ENDS[0]), component)
+        said = names.read(one["Key"].rpartition("/")[2].removesuffix(RECORDS[0]), component)
         if said and said.component == component and one["Initiated"] < before:
             yield one["Key"], one["UploadId"]
 

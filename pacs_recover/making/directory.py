@@ -13,8 +13,8 @@ from pathlib import Path
 
 from pacs_recover.errors import BadBackup, RecoverError, SourceError
 from pacs_recover.formats import age, openssl_enc, streams
-from pacs_recover.formats.manifest import ENDS
 from pacs_recover.formats.streams import Hashing, Reader
+from pacs_recover.formats.suffixes import RECORDS
 from pacs_recover.formats.wrapping import unwrap
 from pacs_recover.making.artifact import Artifact
 from pacs_recover.making.destinations import Stored
@@ -25,7 +25,7 @@ from pacs_recover.text import safe
 
 UNFINISHED = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.part")
 """What a backup is called until it is proven; no listing takes it for one."""
-BESIDE = ENDS[0]
+BESIDE = RECORDS[0]
 
 
 class Directory:

@@ -9,8 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
-from pacs_recover.jobs import LIVE
-from pacs_recover.model import Backup
+from pacs_recover.model import LIVE, Backup
 from pacs_recover.screens import choosing as view
 from pacs_recover.screens.page import Page
 from pacs_recover.text import both_times

@@ -8,8 +8,7 @@ from datetime import datetime
 
 from pacs_recover.catalog import Catalog, newest
 from pacs_recover.findings import set_findings
-from pacs_recover.jobs import LIVE
-from pacs_recover.model import Backup
+from pacs_recover.model import LIVE, Backup
 from pacs_recover.screens.ages import minute, short_age
 from pacs_recover.sets import RecoverySet, propose
 from pacs_recover.text import both_times, safe

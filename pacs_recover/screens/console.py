@@ -76,7 +76,7 @@ class Console(Ways, inherit_bindings=False):
         self.gathered = Gathered()
         self.picked: dict[str, Backup] = {}
         self.previews: dict[Backup, Preview] = {}
-        self.background = Background(self.call_later, self.unexpected, self.refused)
+        self.background = Background(self._deliver, self.unexpected, self.refused)
         self.followings: dict[str, Following] = {}
         self.found_again: dict[str, str] = {}
         """How each run that was started here is found again, in lines to print."""
@@ -181,6 +181,15 @@ class Console(Ways, inherit_bindings=False):
         """End at once: there is nobody to say anything to."""
         self.background.close()
         self.exit(HUNG_UP, HUNG_UP)
+
+    def _deliver(self, tell: Callable[[], None]) -> None:
+        """Call this on the console's thread, unless the console has begun to end by then: its screens are gone."""
+
+        def unless_ending() -> None:
+            if self.is_running:
+                tell()
+
+        self.call_later(unless_ending)
 
     def on_unmount(self) -> None:
         """Let what is being read clean up behind itself."""

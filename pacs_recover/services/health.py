@@ -5,15 +5,18 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-import ssl
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from pacs_recover import __version__
 from pacs_recover.text import safe, seconds
+
+if TYPE_CHECKING:
+    import ssl
 
 LONGEST = 64 << 10
 """Bytes of an answer that are read, headers included."""
@@ -51,12 +54,8 @@ def probe(url: str, timeout: float = 5.0) -> Health:
         code = _ask(parts, parts.hostname, port, time.monotonic() + timeout)
     except TimeoutError:
         return Health(False, f"{asked}: no answer within {seconds(timeout)}")
-    except ssl.SSLCertVerificationError as error:
-        return Health(False, f"{asked}: its certificate is not trusted: {safe(error.verify_message)}")
-    except ssl.SSLError as error:
-        return Health(False, f"{asked}: it does not speak TLS as expected ({safe(error.reason or error)})")
     except OSError as error:
-        return Health(False, f"{asked}: {safe(error.strerror or error)}")
+        return Health(False, f"{asked}: {_reason(error)}")
     except ValueError as error:
         return Health(False, f"{asked}: {error}")
     unverified = " (certificate not verified: loopback)" if parts.scheme == "https" and _loops(parts.hostname) else ""
@@ -109,6 +108,16 @@ def _pieces(stream: socket.socket, deadline: float) -> Iterator[bytes]:
         yield piece
 
 
+def _reason(error: OSError) -> str:
+    import ssl  # deferred: most services are asked without TLS
+
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {safe(error.verify_message)}"
+    if isinstance(error, ssl.SSLError):
+        return f"it does not speak TLS as expected ({safe(error.reason or error)})"
+    return safe(error.strerror or error)
+
+
 def _drain(stream: socket.socket, deadline: float) -> None:
     """Take the rest of the answer: one that hangs up in the middle makes the service log an error."""
     with suppress(OSError):
@@ -117,6 +126,8 @@ def _drain(stream: socket.socket, deadline: float) -> None:
 
 
 def _secured(connection: socket.socket, host: str, deadline: float) -> ssl.SSLSocket:
+    import ssl
+
     context = ssl.create_default_context()
     if _loops(host):
         context.check_hostname = False

@@ -1,8 +1,8 @@
 """The site: one PACS Bridge installation, read from a YAML file; the guide's own where there is none."""
 
-from pacs_recover.site.checking import Problem
-from pacs_recover.site.finding import Found, files_in, find, load, problems
-from pacs_recover.site.host import environment_facts, key_facts
+from typing import TYPE_CHECKING
+
+from pacs_recover.deferred import deferred
 from pacs_recover.site.model import (
     Ages,
     AuditConfig,
@@ -29,7 +29,12 @@ from pacs_recover.site.sources import (
     SourceConfig,
     UploadConfig,
 )
-from pacs_recover.site.writing import TEMPLATE, init_text, show, write_init
+
+if TYPE_CHECKING:
+    from pacs_recover.site.checking import Problem
+    from pacs_recover.site.finding import Found, files_in, find, load, problems
+    from pacs_recover.site.host import environment_facts, key_facts
+    from pacs_recover.site.writing import TEMPLATE, init_text, show, write_init
 
 __all__ = [
     "TEMPLATE",
@@ -70,3 +75,11 @@ __all__ = [
     "to_json",
     "write_init",
 ]
+
+__getattr__ = deferred(
+    __name__,
+    checking=("Problem",),
+    finding=("Found", "files_in", "find", "load", "problems"),
+    host=("environment_facts", "key_facts"),
+    writing=("TEMPLATE", "init_text", "show", "write_init"),
+)

@@ -6,12 +6,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pacs_recover.errors import UsageError
-from pacs_recover.site.checking import Problem, check
 from pacs_recover.site.model import Site
-from pacs_recover.site.trusted import read
 from pacs_recover.text import count, safe
+
+if TYPE_CHECKING:
+    from pacs_recover.site.checking import Problem
 
 VARIABLE = "PACS_RECOVER_SITE"
 USUAL = Path("/etc/pacs_recover/site.yaml")
@@ -30,7 +32,11 @@ class Found:
 
     def problems(self) -> list[Problem]:
         """All that is wrong with the file. Raises UsageError where it may not or cannot be read."""
-        return problems(read(self.path)) if self.path else []
+        if self.path is None:
+            return []
+        from pacs_recover.site.trusted import read
+
+        return problems(read(self.path))
 
 
 def find(option: Path | None, environ: Mapping[str, str], usual: Path = USUAL) -> Found:
@@ -76,11 +82,16 @@ def _existing(path: Path, by: str) -> Path:
 
 def problems(text: str) -> list[Problem]:
     """All that is wrong with the text of a site file, by line."""
+    from pacs_recover.site.checking import check
+
     return check(text)[1]
 
 
 def load(path: Path) -> Site:
     """The site of a file that nobody else can change. Raises UsageError with every problem that there is."""
+    from pacs_recover.site.checking import check  # deferred: many hosts have no site file
+    from pacs_recover.site.trusted import read
+
     site, found = check(read(path))
     if found:
         lines = "".join(f"\n  {problem}" for problem in found)

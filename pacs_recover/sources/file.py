@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import stat
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, tzinfo
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from pacs_recover.errors import SourceError, UsageError
-from pacs_recover.formats.wrapping import ENOUGH, format_of, sniff
+from pacs_recover.formats.suffixes import format_of
 from pacs_recover.model import Backup
 from pacs_recover.sources import names
 from pacs_recover.text import safe
@@ -53,6 +52,8 @@ def at(path: Path, component: str | None = None, zone: tzinfo = UTC) -> Backup:
 
     Raises SourceError where it cannot be read, UsageError where name and caller disagree or nothing tells.
     """
+    from pacs_recover.formats.wrapping import ENOUGH  # deferred, as in all of this file: listing reads no content
+
     path = Path(os.path.expanduser(path)).absolute()  # noqa: PTH111 - Path's own raises for an unknown user
     with opened(path) as file:
         status, first = os.fstat(file.fileno()), file.read(ENOUGH)
@@ -92,6 +93,10 @@ def _encodable(path: Path) -> str:
 
 def _looks_like(first: bytes) -> str:
     """The component that the first bytes of a file show: a database, or an archive of the guide's directory."""
+    import zlib
+
+    from pacs_recover.formats.wrapping import ENOUGH, sniff
+
     if sniff(first) == "gz":
         try:
             first = zlib.decompressobj(wbits=31).decompress(first, ENOUGH)

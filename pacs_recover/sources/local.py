@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
+from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO
 
-from pacs_recover.formats import manifest
+from pacs_recover.formats.suffixes import RECORDS
 from pacs_recover.model import COMPONENTS, Backup
 from pacs_recover.sources import Problem, names
 from pacs_recover.sources.file import hint_for, opened
@@ -54,6 +56,16 @@ class _Place:
     home: str = ""
     """The component whose directory this is or lies below."""
 
+    @cached_property
+    def prefix(self) -> str:
+        """What a path below it begins with."""
+        return os.path.join(self.path, "")
+
+    @cached_property
+    def relative(self) -> str:
+        """The same, relative to the source."""
+        return "".join(f"{part}/" for part in self.parts)
+
     def below(self, name: str) -> _Place:
         home = name if name in COMPONENTS else self.home
         return _Place(os.path.join(self.path, name), (*self.parts, name), home)
@@ -79,31 +91,43 @@ class _Walk:
 
     def _directory(self, place: _Place) -> Iterator[Backup | Problem]:
         """The files of a directory, then what lies in the directories below it."""
+        below: list[str] = []
+        try:
+            fd = os.open(place.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            yield _problem(place.path, error)
+            return
+        try:
+            yield from self._entries(place, fd, below)
+        finally:
+            os.close(fd)
+        yield from self._below(place, below)
+
+    def _entries(self, place: _Place, fd: int, below: list[str]) -> Iterator[Backup | Problem]:
+        """The files of a directory; links and directories are noted for later."""
         entries: list[os.DirEntry[str]] = []
         try:
-            found = os.stat(place.path)
-            if self._is_seen(found):
+            if self._is_seen(os.fstat(fd)):
                 return
-            with os.scandir(place.path) as scan:
+            with os.scandir(fd) as scan:
                 entries.extend(scan)
         except OSError as error:
             yield _problem(place.path, error)
-        entries.sort(key=lambda entry: entry.name, reverse=True)
-        beside = {entry.name for entry in entries if entry.name.endswith(manifest.ENDS)}
-        below = []
+        entries.sort(key=attrgetter("name"), reverse=True)
+        beside = {entry.name for entry in entries if entry.name.endswith(RECORDS)}
         for entry in entries:
             try:
-                if entry.is_symlink():
+                if entry.is_file(follow_symlinks=False):
+                    if found := self._file(place, fd, entry, beside):
+                        yield found
+                elif entry.is_symlink():
                     self.links.append((place, entry.name))
                 elif entry.is_dir(follow_symlinks=False):
                     below.append(entry.name)
-                else:
-                    yield from self._file(place, entry, beside)
             except FileNotFoundError:
                 continue  # removed since the directory was read, as retention does
             except OSError as error:
-                yield _problem(entry.path, error)
-        yield from self._below(place, below)
+                yield _problem(place.prefix + entry.name, error)
 
     def _below(self, place: _Place, found: list[str]) -> Iterator[Backup | Problem]:
         wanted = [name for name in found if not name.startswith(".") and name not in PASSED_OVER]
@@ -116,17 +140,19 @@ class _Walk:
         for name in sorted(wanted, key=lambda name: (order.get(name, len(order)), name)):
             yield from self._directory(place.below(name))
 
-    def _file(self, place: _Place, entry: os.DirEntry[str], beside: set[str]) -> Iterator[Backup | Problem]:
+    def _file(self, place: _Place, fd: int, entry: os.DirEntry[str], beside: set[str]) -> Backup | Problem | None:
         said = self._wanted(place, entry.name)
-        if said:
-            status = entry.stat(follow_symlinks=False)
-            self.seen.add((status.st_dev, status.st_ino))
-            recorded = names.recorded(entry.name, beside.__contains__)
-            yield from self._entry(place, entry.name, said, status, recorded)
+        if not said:
+            return None
+        status = entry.stat(follow_symlinks=False)
+        self.seen.add((status.st_dev, status.st_ino))
+        recorded = names.recorded(entry.name, beside.__contains__) if beside else ""
+        readable = os.access(entry.name, os.R_OK, dir_fd=fd, effective_ids=True)
+        return self._entry(place, entry.name, said, status, recorded, readable)
 
     def _link(self, place: _Place, name: str) -> Iterator[Backup | Problem]:
         """A link to a file or directory that is not listed yet; one more name for what is listed is none."""
-        path, said = os.path.join(place.path, name), self._wanted(place, name)
+        path, said = place.prefix + name, self._wanted(place, name)
         try:
             status = os.stat(path)
         except OSError as error:
@@ -136,8 +162,10 @@ class _Walk:
         if stat.S_ISDIR(status.st_mode):
             yield from self._below(place, [name])
         elif said and not self._is_seen(status):
-            recorded = names.recorded(name, lambda name: os.path.lexists(os.path.join(place.path, name)))
-            yield from self._entry(place, name, said, status, recorded)
+            recorded = names.recorded(name, lambda name: os.path.lexists(place.prefix + name))
+            readable = os.access(path, os.R_OK, effective_ids=True)
+            if found := self._entry(place, name, said, status, recorded, readable):
+                yield found
 
     def _is_seen(self, status: os.stat_result) -> bool:
         identity = status.st_dev, status.st_ino
@@ -150,19 +178,19 @@ class _Walk:
         return said if said and self.component in (None, said.component) else None
 
     def _entry(
-        self, place: _Place, name: str, said: names.Name, status: os.stat_result, recorded: str
-    ) -> Iterator[Backup | Problem]:
+        self, place: _Place, name: str, said: names.Name, status: os.stat_result, recorded: str, readable: bool
+    ) -> Backup | Problem | None:
         if not stat.S_ISREG(status.st_mode):
-            return
-        path, relative = os.path.join(place.path, name), os.path.join(*place.parts, name)
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            yield Problem(safe(path), "its name is not UTF-8", "give it (or its directory) a plain name")
-            return
+            return None
+        path = place.prefix + name
+        if not path.isascii():
+            try:
+                path.encode()
+            except UnicodeEncodeError:
+                return Problem(safe(path), "its name is not UTF-8", "give it (or its directory) a plain name")
         taken_at, findings = names.taken(said, status, self.source.zone, self.now)
-        yield Backup(
-            id=self.ids.unique(names.backup_id(said, place.parts, self.source.name), relative),
+        return Backup(
+            id=self.ids.unique(names.backup_id(said, place.parts, self.source.name), place.relative + name),
             component=said.component,
             source=self.source.name,
             key=path,
@@ -170,8 +198,8 @@ class _Walk:
             size=status.st_size,
             stored=f"{status.st_ino} {status.st_mtime_ns} {status.st_ctime_ns}",
             format=said.format,
-            readable=os.access(path, os.R_OK, effective_ids=True),
-            recorded=recorded and os.path.join(place.path, recorded),
+            readable=readable,
+            recorded=recorded and place.prefix + recorded,
             findings=findings,
         )
 

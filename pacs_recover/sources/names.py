@@ -7,12 +7,12 @@ import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 from urllib.parse import quote
 
 from msgspec import Struct
 
-from pacs_recover.formats import manifest
-from pacs_recover.formats.wrapping import format_of
+from pacs_recover.formats.suffixes import RECORDS, format_of
 from pacs_recover.model import Fact
 from pacs_recover.text import count, stamp
 
@@ -28,18 +28,19 @@ DIGITS = re.compile(
 )
 WORD = re.compile(r"(?:^|[._-])(config|certs|queue|logs)[_-]$")
 LOG = re.compile(r"\.log(?:$|[.-])")
+USUAL_DIGITS = len("YYYYmmdd_HHMMSS")
 USUAL = {"config": "tar.gz", "certs": "tar.enc", "queue": "db.gz"}
 """How the guide's scripts wrap each component: the part of a name that its id leaves out."""
 WITH_AGE = re.compile(r"(?:\.tar|\.db)?(?:\.gz)?\.age$")
 """The same of what is encrypted with age, of which the id says just that."""
 CONTENTS = {"config": ("tar",), "certs": ("tar",), "queue": ("db", "tar")}
-BESIDE = (*manifest.ENDS, ".sha512", ".md5", ".asc", ".sig", ".part", ".tmp")
+BESIDE = (*RECORDS, ".sha512", ".md5", ".asc", ".sig", ".part", ".tmp")
 """Ends of names that lie beside backups and are none."""
 UNQUOTED = "/._-+~,=:"
 PLAIN = re.compile(r"[A-Za-z0-9/._~+,=:-]*")
 
 
-class Name(Struct, frozen=True):
+class Name(Struct, frozen=True, gc=False):
     """What one file name says."""
 
     component: str
@@ -58,23 +59,36 @@ def read(name: str, home: str = "") -> Name | None:
     A component that the name itself gives goes before the directory's.
     """
     found = DIGITS.search(name)
-    word = WORD.search(name[: found.start()]) if found else None
-    named, format = word[1] if word else "", format_of(name)
-    component = _component(name, format, named, home)
+    if not found:
+        format = format_of(name)
+        component = _component(name, format, "", home)
+        return Name(component, format, name) if component else None
+    component, format, rest = _around(name[: found.start()], name[found.end() :], home)
     if not component:
         return None
-    if not found:
-        return Name(component, format, name)
     digits, utc = _digits(found), found["utc"] is not None
-    if component != named or not name.startswith(named):
-        return Name(component, format, name, digits, utc)
-    tail = WITH_AGE.sub(".age", name[found.end() :]).removesuffix("." + USUAL.get(component, "/"))
-    return Name(component, format, digits + ("Z" if utc else "") + tail, digits, utc)
+    label = name if rest is None else f"{digits}{'Z' if utc else ''}{rest}"
+    return Name(component, format, label, digits, utc)
+
+
+@lru_cache(maxsize=4096)
+def _around(head: str, tail: str, home: str) -> tuple[str, str, str | None]:
+    """What a name says by all but its digits, which is the same in every name that one script gives.
+
+    The component (empty for no backup), the format, and what its id has after the digits; None where the guide would
+    not have called it so.
+    """
+    word = WORD.search(head)
+    named, format = word[1] if word else "", format_of(f"0{tail}")
+    component = _component(f"{head}0{tail}", format, named, home)
+    usual = component == named and head.startswith(named)
+    rest = WITH_AGE.sub(".age", tail).removesuffix("." + USUAL.get(component, "/"))
+    return component, format, rest if usual else None
 
 
 def recorded(key: str, is_there: Callable[[str], object]) -> str:
     """The key of the manifest or checksum that lies beside a backup's; empty where there is none."""
-    return next((key + end for end in manifest.ENDS if is_there(key + end)), "")
+    return next((key + end for end in RECORDS if is_there(key + end)), "")
 
 
 def _component(name: str, format: str, named: str, home: str) -> str:
@@ -91,8 +105,9 @@ def _component(name: str, format: str, named: str, home: str) -> str:
 
 
 def _digits(found: re.Match[str]) -> str:
-    date, time = found["date"].replace("-", ""), found["time"]
-    return f"{date}_{time.replace('-', '').replace(':', '')}" if time else date
+    date, time = found.group("date", "time")
+    text = f"{date}_{time}" if time else date
+    return text if len(text) == USUAL_DIGITS else text.replace("-", "").replace(":", "")
 
 
 def backup_id(name: Name, parts: tuple[str, ...], source: str) -> str:
@@ -100,9 +115,18 @@ def backup_id(name: Name, parts: tuple[str, ...], source: str) -> str:
 
     What is not plain is %-encoded, as names are data: they may hold line ends, escape sequences or markup.
     """
-    own = parts.index(name.component) if name.component in parts else len(parts)
-    label = "/".join((name.component, *parts[:own], *parts[own + 1 :], name.label))
-    return f"{label if PLAIN.fullmatch(label) else quote(os.fsencode(label), safe=UNQUOTED)}@{source}"
+    return f"{_where(name.component, parts)}{_quoted(name.label)}@{source}"
+
+
+@lru_cache(maxsize=4096)
+def _where(component: str, parts: tuple[str, ...]) -> str:
+    """What the ids of one component's files in one directory begin with."""
+    own = parts.index(component) if component in parts else len(parts)
+    return _quoted("".join(f"{part}/" for part in (component, *parts[:own], *parts[own + 1 :])))
+
+
+def _quoted(label: str) -> str:
+    return label if PLAIN.fullmatch(label) else quote(os.fsencode(label), safe=UNQUOTED)
 
 
 class Ids:
@@ -130,8 +154,8 @@ def taken(name: Name, status: os.stat_result, zone: tzinfo, now: datetime) -> tu
         facts += (Fact("time", f"{name.digits} is no date: the time is the file's own", "warn"),)
         span = mtime, mtime, ()
     first, last, doubts = span
-    moment = min(max(mtime, first), last)
-    return moment, (*facts, *doubts, *_odd(moment, mtime, now), *_empty(name, status))
+    moment = first if first is last else min(max(mtime, first), last)
+    return moment, facts + doubts + _odd(moment, mtime, now) + _empty(name, status)
 
 
 def _mtime(status: os.stat_result) -> tuple[datetime, tuple[Fact, ...]]:
@@ -146,16 +170,34 @@ def _span(name: Name, mtime: datetime, zone: tzinfo) -> tuple[datetime, datetime
     digits, zone = name.digits, UTC if name.utc else zone
     if not digits:
         return mtime, mtime, ()
+    day, time = digits[:8], digits[9:]
     try:
-        day = datetime(int(digits[:4]), int(digits[4:6]), int(digits[6:8]))
-        if len(digits) == len("YYYYmmdd"):
-            end = day.replace(hour=23, minute=59, second=59)
-            return _readings(day, zone)[0], _readings(end, zone)[-1], ()
-        wall = day.replace(hour=int(digits[9:11]), minute=int(digits[11:13]), second=int(digits[13:]))
-        moment, doubts = _settled(wall, mtime, zone)
+        if not time:
+            begin = datetime.fromisoformat(day)
+            end = begin.replace(hour=23, minute=59, second=59)
+            return _readings(begin, zone)[0], _readings(end, zone)[-1], ()
+        if time > "24":  # which some versions of Python take for the next day
+            return None
+        wall, offset = datetime.fromisoformat(f"{digits}Z"), _offset(day, zone)
+        if offset is not None:
+            return (moment := wall - offset), moment, ()
+        moment, doubts = _settled(wall.replace(tzinfo=None), mtime, zone)
     except (ValueError, OverflowError):
         return None
     return moment, moment, doubts
+
+
+@lru_cache(maxsize=4096)
+def _offset(day: str, zone: tzinfo) -> timedelta | None:
+    """How far a zone is from UTC on a whole day; None where that changes on it. ValueError, OverflowError.
+
+    It is the same where it is the same at both ends: no zone of the tz database changes twice within four days but
+    one, in 1939.
+    """
+    first = datetime.fromisoformat(day).replace(tzinfo=zone)
+    offset = first.utcoffset()
+    last = first.replace(hour=23, minute=59, second=59, fold=1)
+    return offset if offset == last.utcoffset() else None
 
 
 def _readings(wall: datetime, zone: tzinfo) -> tuple[datetime, ...]:
@@ -180,15 +222,16 @@ def _settled(wall: datetime, mtime: datetime, zone: tzinfo) -> tuple[datetime, t
 
 
 def _odd(moment: datetime, mtime: datetime, now: datetime) -> tuple[Fact, ...]:
-    facts = []
-    if moment > now + SKEW:
-        facts.append(Fact("time", "in the future: are the source's time zone and this host's clock right?", "warn"))
+    facts: tuple[Fact, ...] = ()
+    if moment - now > SKEW:
+        facts += (Fact("time", "in the future: are the source's time zone and this host's clock right?", "warn"),)
     if (apart := abs(moment - mtime)) > FAR:
         written = f"the file was written {stamp(mtime)}, {count(apart.days, 'day')} from what its name says"
-        facts.append(Fact("time", written, "warn"))
-    return tuple(facts)
+        facts += (Fact("time", written, "warn"),)
+    return facts
 
 
 def _empty(name: Name, status: os.stat_result) -> tuple[Fact, ...]:
-    empty = status.st_size == 0 and name.component != "logs"
-    return (Fact("size", "an empty file, no backup", "warn"),) if empty else ()
+    if status.st_size or name.component == "logs":
+        return ()
+    return (Fact("size", "an empty file, no backup", "warn"),)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pacs_recover import worker
 from pacs_recover.components import config, registry
+from pacs_recover.formats import x509  # noqa: F401 - what the workers would load, each by itself
 
 VALIDATOR_TIMEOUT = 2.0
 """Seconds instead of the product's minute."""

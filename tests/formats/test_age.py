@@ -17,7 +17,8 @@ from pacs_recover.errors import BadBackup, SourceError, UsageError
 from pacs_recover.formats import age
 from pacs_recover.formats.openssl_enc import password_from
 from pacs_recover.formats.streams import Hashing, chunks
-from pacs_recover.formats.wrapping import format_of, sniff, unwrap
+from pacs_recover.formats.suffixes import format_of
+from pacs_recover.formats.wrapping import sniff, unwrap
 
 OWN, OTHER = x25519.Identity.generate(), x25519.Identity.generate()
 CONTENT = bytes(range(256)) * 1000

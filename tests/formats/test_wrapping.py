@@ -15,7 +15,8 @@ from pacs_recover.errors import BadBackup, SourceError
 from pacs_recover.formats.archive import check
 from pacs_recover.formats.openssl_enc import encrypting, password_from
 from pacs_recover.formats.streams import Hashing, Reader
-from pacs_recover.formats.wrapping import ENOUGH, format_of, sniff, unwrap
+from pacs_recover.formats.suffixes import format_of
+from pacs_recover.formats.wrapping import ENOUGH, sniff, unwrap
 from pacs_recover.model import Backup
 from tests.formats.samples import Dribble
 

@@ -37,6 +37,7 @@ from pacs_recover.formats import (
     x509,
 )
 from pacs_recover.formats.streams import Reader, chunks, finished
+from pacs_recover.formats.suffixes import RECORDS
 from pacs_recover.journal import SUM, SUM_BYTES, read
 from pacs_recover.model import Preview
 from pacs_recover.report import writers
@@ -235,7 +236,7 @@ def certificates(data: bytes) -> None:
 
 def manifest_file(data: bytes) -> None:
     """A manifest, and a file of sha256sum."""
-    for end in manifest.ENDS:
+    for end in RECORDS:
         record = manifest.read(io.BytesIO(data), "queue.db" + end, "queue.db")
         shown(text for fact in record.facts("queue", {}) for text in (fact.label, fact.value))
 

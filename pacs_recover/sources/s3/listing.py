@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from pacs_recover.errors import SourceError
-from pacs_recover.formats import manifest
+from pacs_recover.formats.suffixes import RECORDS
 from pacs_recover.model import COMPONENTS, Backup, Fact
 from pacs_recover.sources import Problem, names
 from pacs_recover.sources.s3 import archive, bucket
@@ -132,7 +132,7 @@ class Listing:
 
     def _backups(self, page: Page) -> Iterator[Backup]:
         for entry in page.entries:
-            is_record = entry.key.endswith(manifest.ENDS) and _is_current(entry)
+            is_record = entry.key.endswith(RECORDS) and _is_current(entry)
             yield from self.beside.passing(entry.key, self._place(entry).url if is_record else "")
             *directories, name = entry.key.split("/")
             home = next((part for part in reversed(directories) if part in COMPONENTS), "")
