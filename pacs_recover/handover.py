@@ -42,7 +42,8 @@ def lines(told: Report, events: list[AnyEvent], known: Pace, program: str, now: 
     if told.outcome == "running" and (asked := _open(events)):
         yield f"Question that waits: {asked.title}; an answer by {both_times(asked.deadline)}"
     made = sum(effect.state != "undone" for effect in told.effects)
-    yield f"Changes in force: {count(made, 'change') if made else 'none'}"
+    where = " in its sandbox, none in production" if made and told.mode == "drill" else ""
+    yield f"Changes in force: {count(made, 'change') if made else 'none'}{where}"
     yield from (f"A person has to ({number}): {todo}" for number, todo in enumerate(told.left, start=1))
     if told.notes:
         yield f"Notes: {count(len(told.notes), 'note')}, in the report"

@@ -49,11 +49,12 @@ def test_a_question_that_waits_and_whose_it_is_now() -> None:
     ("of", "lines"),
     [
         (story.restored(), ["State: RESTORED in", "Undo it: pacs-recover rollback"]),
+        (story.restored(mode="drill"), ["in its sandbox, none in production"]),
         (story.rolled_back(), ["State: ROLLED BACK", "Failed: PACS Bridge stays up", "Changes in force: none"]),
         (story.incomplete(), ["A person has to (1): move", "by hand: pacs-recover close"]),
         (story.cut(), ["Cut in: Put the restored queue in place", "resume", "Changes in force: 3 changes"]),
     ],
-    ids=["restored", "rolled back", "incomplete", "cut"],
+    ids=["restored", "drill", "rolled back", "incomplete", "cut"],
 )
 def test_every_end_says_how_to_go_on(of: Story, lines: list[str]) -> None:
     assert all(line in told(of) for line in lines)
