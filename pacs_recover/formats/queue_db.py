@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
@@ -250,6 +249,8 @@ def _checked_and_counted(path: Path) -> tuple[str, Content]:
 
     Damage is told before anything else that is wrong. Whoever waits here can be interrupted, and both end then.
     """
+    from concurrent.futures import ThreadPoolExecutor  # deferred: a worker that restores no queue needs none
+
     stop = Event()
     with ThreadPoolExecutor(2, "queue") as pool:
         checked = pool.submit(sqlite.integrity, path, stop.is_set)
