@@ -249,7 +249,7 @@ def _checked_and_counted(path: Path) -> tuple[str, Content]:
 
     Damage is told before anything else that is wrong. Whoever waits here can be interrupted, and both end then.
     """
-    from concurrent.futures import ThreadPoolExecutor  # deferred: a worker that restores no queue looks into none
+    from concurrent.futures import ThreadPoolExecutor  # deferred: a worker that restores no queue needs none
 
     stop = Event()
     with ThreadPoolExecutor(2, "queue") as pool:
