@@ -120,7 +120,7 @@ def test_who_follows_is_warned_before_the_rto_is_missed_and_when_it_is(small: Sm
     shell = with_site(small, start_timeout="60s", objectives={"config": {"rto": "8s", "rpo": "1d"}})
     process = shell.start("restore", "--yes", "--plan", shell.plan("config"))
     gate.reached()
-    time.sleep(8.5)
+    time.sleep(10.5)
     gate.open()
     _, told = process.communicate(timeout=60)
     assert process.returncode == 0, told
