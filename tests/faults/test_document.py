@@ -47,14 +47,16 @@ def test_the_shim_sees_every_change_that_the_kernel_sees(lab: Lab, tmp_path: Pat
     own = [f"-E{name}={environment[name]}" for name in environment if name.startswith(("FAULT_", "LD_PRELOAD"))]
     command = [sys.executable, "-P", "-m", "pacs_recover.worker", "restore", str(run)]
     python_path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    subprocess.run(["strace", "-y", "-o", trace, *own, *command], check=True, env=python_path, capture_output=True)
+    subprocess.run(
+        ["strace", "-f", "-y", "-o", trace, *own, *command], check=True, env=python_path, capture_output=True
+    )
     assert len(list(changes(trace, lab.site.root))) == len(seen.read_text().splitlines())
 
 
 def changes(trace: Path, root: Path) -> Iterator[str]:
     """The lines of strace that are changes below a directory; the shim's own notes are outside of it."""
     call, made = re.compile(rf"({CHANGING})\("), set()
-    for line in trace.read_text().splitlines():
+    for line in of_one_process(trace.read_text().splitlines()):
         if f"{root}/" not in line:
             continue
         name = line.rpartition("<")[2] if line.startswith("openat(") and "O_CREAT" in line else ""
@@ -62,6 +64,21 @@ def changes(trace: Path, root: Path) -> Iterator[str]:
         if call.match(line) or fresh:
             made.add(name)
             yield line
+
+
+def of_one_process(lines: list[str]) -> Iterator[str]:
+    """What the first process did itself, in all its threads, without what it started."""
+    threads, starting = {lines[0].split()[0]}, set()
+    for line in lines:
+        thread, _, call = line.partition(" ")
+        if thread not in threads:
+            continue
+        if "CLONE_THREAD" in call:
+            starting.add(thread)
+        if thread in starting and (made := re.search(r"= (\d+)$", call)):
+            threads.add(made[1])
+            starting.discard(thread)
+        yield call.lstrip()
 
 
 MODEL = """
