@@ -21,6 +21,7 @@ from pacs_recover.screens.thaw import ThawPage, may_thaw
 from pacs_recover.widgets.edges import Typed
 from pacs_recover.widgets.line import Line
 from pacs_recover.widgets.listing import Listing
+from pacs_recover.widgets.once import once
 from pacs_recover.widgets.reading import Reading
 
 MANY = 20_000
@@ -143,7 +144,7 @@ class CatalogPage(Page):
         self.previewing.look_at(self.backup)
         if self._resting:
             self._resting.stop()
-        self._resting = self.set_timer(REST, self.previewing.read)
+        self._resting = once(self, REST, self.previewing.read)
         self.refresh_bindings()
 
     def draw_pane(self) -> None:

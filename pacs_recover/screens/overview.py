@@ -15,6 +15,7 @@ from pacs_recover.screens.background import Task
 from pacs_recover.screens.page import Page
 from pacs_recover.widgets.line import Line
 from pacs_recover.widgets.listing import Listing
+from pacs_recover.widgets.once import once
 from pacs_recover.widgets.reading import Reading
 
 if TYPE_CHECKING:
@@ -120,12 +121,12 @@ class Overview(Page):
         self.draw_soon()
         if self._looks:
             self._looks.stop()
-        self._looks = self.set_timer(SOON, self.look)
+        self._looks = once(self, SOON, self.look)
 
     def draw_soon(self) -> None:
         """Draw once for all that comes in a moment: on a slow link each row that moves costs."""
         if self._draws is None:
-            self._draws = self.set_timer(SOON, self._draw_now)
+            self._draws = once(self, SOON, self._draw_now)
 
     @property
     def is_pending(self) -> bool:

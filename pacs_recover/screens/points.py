@@ -21,6 +21,7 @@ from pacs_recover.text import precise
 from pacs_recover.widgets.edges import Typed
 from pacs_recover.widgets.line import Line
 from pacs_recover.widgets.listing import Listing
+from pacs_recover.widgets.once import once
 from pacs_recover.widgets.reading import Reading
 
 REST = 0.4
@@ -103,7 +104,7 @@ class PointsPage(Page):
         self.draw()
         if self._resting:
             self._resting.stop()
-        self._resting = self.set_timer(REST, self.weighing.read)
+        self._resting = once(self, REST, self.weighing.read)
 
     def draw(self) -> None:
         """What is known of the point under the cursor, also in its row."""

@@ -98,8 +98,13 @@ class Thrifty(App[int], inherit_bindings=False):
         return ready and not self.is_headless and not self.is_inline
 
     def on_resize(self) -> None:
-        """What a terminal shows after that is its own affair."""
+        """What a terminal shows after that is its own affair; the new size is told even if Textual's timer is lost.
+
+        Textual tells it by a timer of 8 ms, which a busy machine can lose (`widgets.once` says how), and then never
+        again: it waits for that timer.
+        """
         self._rows = ()
+        self.call_later(self._check_resize)
 
     def action_redraw(self) -> None:
         """Draw everything anew: something else wrote to the terminal."""

@@ -12,6 +12,7 @@ from textual.events import Resize
 
 from pacs_recover.text import safe
 from pacs_recover.widgets.line import LONGEST, Line
+from pacs_recover.widgets.once import once
 from pacs_recover.widgets.scrolled import Scrolled
 
 SLICE, PAUSE = 0.03, 0.02
@@ -101,7 +102,7 @@ class Reading(Scrolled, inherit_bindings=False):
         elif self._to_end:
             self.go(len(self._rows))
         if self._next < len(self.lines):
-            self.set_timer(PAUSE, lambda: self._slice(round))
+            once(self, PAUSE, lambda: self._slice(round))
 
     def _slice(self, round: int) -> None:
         if round == self._round:  # else other lines came

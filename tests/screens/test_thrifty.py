@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import time
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.segment import Segment
 from rich.style import Style
+from textual import timer
+from textual.containers import Container
 from textual.strip import Strip
 
-from pacs_recover.screens.thrifty import GAP, Cell, cells, changes, runs
+from pacs_recover.screens.thrifty import GAP, Cell, Thrifty, cells, changes, runs
+from pacs_recover.widgets.once import once
 
 STYLES = (Style(), Style(bold=True), Style(color="red"))
 TEXT = "ab  ✓·漢字é…"
@@ -70,3 +78,53 @@ def test_another_size_is_sent_whole() -> None:
     one, wider = Strip([Segment("ab")]), Strip([Segment("abc")])
     assert [piece.text for _, _, piece in changes([one], [one, one])] == ["ab", "ab"]
     assert [piece.text for _, _, piece in changes([one], [wider])] == ["abc"]
+
+
+@pytest.fixture
+def busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which every timer's task waits for the processor between its first two looks at the clock."""
+    looks: Counter[Any] = Counter()
+
+    def late() -> float:
+        looks[task := asyncio.current_task()] += 1
+        if looks[task] == 2:
+            time.sleep(0.05)
+        return time.monotonic()
+
+    monkeypatch.setattr(timer, "_time", SimpleNamespace(get_time=late, sleep=asyncio.sleep))
+
+
+async def until(reached: Any) -> bool:
+    """Whether it came within five seconds."""
+    end = time.monotonic() + 5.0
+    while not reached() and time.monotonic() < end:
+        await asyncio.sleep(0.02)
+    return bool(reached())
+
+
+@pytest.mark.usefixtures("busy")
+def test_every_size_of_the_window_reaches_the_screen_on_a_busy_machine() -> None:
+    async def resized() -> None:
+        app, filled = Thrifty(), Container()
+        async with app.run_test(size=(80, 24)) as pilot:
+            await app.mount(filled)
+            for size in ((120, 40), (60, 20), (80, 24)):
+                await pilot.resize_terminal(*size)
+                assert await until(lambda size=size: tuple(filled.size) == size), filled.size
+
+    asyncio.run(resized())
+
+
+@pytest.mark.usefixtures("busy")
+def test_what_is_done_after_a_while_is_done_once_on_a_busy_machine() -> None:
+    async def waited() -> list[str]:
+        done: list[str] = []
+        app = Thrifty()
+        async with app.run_test():
+            once(app, 0.03, lambda: done.append("late"))
+            once(app, 0.03, lambda: done.append("taken back")).stop()
+            assert await until(lambda: done)
+            await asyncio.sleep(0.2)
+        return done
+
+    assert asyncio.run(waited()) == ["late"]
