@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -198,23 +199,6 @@ def over_ssh(server: Ssh, argv: list[str]) -> list[str]:
     return ["ssh", "-F", str(server.config), "-tt", "-p", str(server.port), f"{getuser()}@127.0.0.1", line]
 
 
-@pytest.mark.needs("sshd", "ssh", reason="the console's link is dropped in the middle of a restore")
-def test_over_ssh_a_dropped_link_leaves_the_run_alone_and_the_next_login_finds_it_at_once(
-    small: SmallSite, terminal: list[Terminal], tmp_path: Path
-) -> None:
-    argv = command(patient_site(small, "8s"), small.state.path)
-    with ssh_server(tmp_path) as server:
-        terminal.append(one := Terminal(over_ssh(server, argv)))
-        restore(one, small.site.name)
-        assert b"38;2;" not in one.seen, "on a remote terminal it is slow by itself"
-        one.process.kill()
-        terminal.append(again := Terminal(over_ssh(server, argv)))
-        again.wait_for("IS GOING ON: press a")
-        again.press("a")
-        again.wait_for("RESTORED", 30)
-    assert ended(small) == "restored"
-
-
 class Tmux:
     """One tmux server with one pane."""
 
@@ -246,6 +230,12 @@ class Tmux:
             time.sleep(0.1)
         return screen
 
+    def kill(self) -> None:
+        """End what the pane's shell runs, at once."""
+        shell = self.call("list-panes", "-F", "#{pane_pid}").strip()
+        (child,) = Path(f"/proc/{shell}/task/{shell}/children").read_text().split()
+        os.kill(int(child), signal.SIGKILL)
+
     def close(self) -> None:
         """End it."""
         subprocess.run(["tmux", "-L", self.name, "kill-server"], check=False, capture_output=True)
@@ -258,6 +248,40 @@ def tmux(request: pytest.FixtureRequest) -> Iterator[list[Tmux]]:
     yield opened
     for one in opened:
         one.close()
+
+
+@pytest.mark.needs("sshd", "ssh", "tmux", reason="the console's link is dropped in the middle of a restore")
+def test_over_ssh_a_killed_client_leaves_the_run_alone_and_the_next_login_finds_it_at_once_in_tmux(
+    small: SmallSite, tmux: list[Tmux], tmp_path: Path
+) -> None:
+    argv = command(patient_site(small, "8s"), small.state.path)
+    with ssh_server(tmp_path) as server:
+        tmux.append(one := Tmux(f"pacs-ssh-{os.getpid()}", over_ssh(server, argv)))
+        one.wait_for("✓ fresh")
+        one.press("c")
+        one.wait_for("newest first")
+        one.press("/", "config", "Enter")
+        one.wait_for("GOOD")
+        one.press("Enter")
+        one.wait_for("What restoring it would change")
+        one.press("p")
+        one.wait_for("choose the recovery set")
+        one.press("Enter")
+        one.wait_for("arm: LIVE RESTORE")
+        assert "38;2;" not in one.call("capture-pane", "-p", "-e"), "on a remote terminal it is slow by itself"
+        one.press("a")
+        one.wait_for("type the site's name")
+        one.press(small.site.name, "Enter")
+        one.wait_for("it has to stay up")
+        one.kill()
+        one.wait_for("Killed")
+        tmux.append(again := Tmux(f"pacs-ssh2-{os.getpid()}", over_ssh(server, argv)))
+        again.wait_for("IS GOING ON: press a")
+        again.press("a")
+        again.wait_for("RESTORED in")
+        again.press("Enter")
+        again.wait_for("Start to answering")
+    assert ended(small) == "restored"
 
 
 @pytest.mark.needs("tmux", reason="the screens are driven in a real terminal of 80 columns and 24 rows")
