@@ -44,6 +44,9 @@ def run(
     environ = os.environ
     refuse_terminal(environ, sys.stdin.isatty() and sys.stdout.isatty())
     slow = is_slow(environ) if slow is None else slow
+    if all(os.get_terminal_size(sys.stdout.fileno())):  # a serial line may not know it
+        for stale in ("COLUMNS", "LINES"):  # as a shell exported them; Textual believes them after every resize
+            environ.pop(stale, None)
     environ.setdefault("TEXTUAL_THEME", theme_of(environ, slow))
     if slow:
         for name, value in SLOW.items():

@@ -95,12 +95,12 @@ def test_ctrl_c_while_it_runs_detaches_and_attach_ends_with_the_run_s_code(small
         terminal.expect(PROMPT)
         terminal.type(NAME + "\n")
         gate.reached()
+        terminal.expect(" (no earlier run)")  # beside what is done now stands when it all ends
         terminal.type("\x03")
         assert terminal.ends() == 7
     assert "goes on without this terminal" in terminal.seen
     assert " attach 20" in terminal.seen
     assert " rollback 20" in terminal.seen
-    assert " (no earlier run)" in terminal.seen, "beside what is done now stands when it all ends"
     assert shell("runs", "--json", code=0).json["runs"][0]["outcome"] == "running"
     error = shell("restore", "--yes", "--plan", shell.plan("config"), "--json", code=5).error
     assert "is going on" in error["message"]

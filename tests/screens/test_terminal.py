@@ -205,8 +205,13 @@ class Tmux:
     def __init__(self, name: str, argv: list[str]) -> None:
         self.name = name
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("TMUX", "TEXTUAL_", "NO_COLOR"))}
+        environment |= {
+            "LANG": "C.UTF-8",
+            "COLUMNS": "80",
+            "LINES": "24",
+        }  # the size at first, as some shells export it
         line = f"{shlex.join(argv)}; echo EXIT=$?; sleep 100"
-        self.call("new-session", "-d", "-x", "80", "-y", "24", line, environment=environment | {"LANG": "C.UTF-8"})
+        self.call("new-session", "-d", "-x", "80", "-y", "24", line, environment=environment)
 
     def call(self, *words: str, environment: dict[str, str] | None = None) -> str:
         """A tmux command."""
@@ -338,7 +343,7 @@ def test_the_window_is_resized_and_a_command_copied_by_hand_while_a_run_goes_on_
     one.press("Enter")
     one.wait_for("arm: LIVE RESTORE")
     one.press("y")
-    told = one.wait_for("$ pacs-recover --site ")
+    told = one.wait_for("$ pacs-recover --site")
     assert str(small.state.path) in "".join(told.split())
     one.press("a")
     one.wait_for("type the site's name")
