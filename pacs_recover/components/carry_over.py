@@ -150,14 +150,15 @@ def set_aside(job: Job) -> tuple[Effect, Path | None]:
 def whole(aside: Path, job: Job) -> Iterator[Path]:
     """What was set aside as one sound file: where it stands alone it is read in place, else a copy of the set is made.
 
-    After a clean stop it stands alone, so that no second copy of a large queue is needed. RecoverError, OSError.
+    After a clean stop it stands alone, so that no second copy of a large queue is needed; it is checked while it is
+    read, and what was read counts only if it is sound. RecoverError, OSError.
     """
     found = places.identity(aside)
     if found is None or not stat.S_ISREG(found.mode):
         raise RecoverError(f"{safe(aside)} is not a file")
     if not any(sqlite.holds_something(aside, suffix) for suffix in sqlite.SIDECARS):
-        sqlite.integrity(aside)
-        yield aside
+        with sqlite.proven_beside(aside):
+            yield aside
         return
     with _scratch(job) as scratch:
         copy = sqlite_set.copy_live(aside, scratch)

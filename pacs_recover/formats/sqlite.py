@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Event
 
 from pacs_recover.errors import BadBackup, SourceError
 from pacs_recover.text import safe
@@ -151,6 +152,28 @@ def integrity(path: Path, stopping: Callable[[], bool] = never) -> str:
         )
         raise BadBackup(f"{safe(path.name)} is damaged; its integrity check says: {first}", OTHER_BACKUP)
     return f"integrity_check: ok ({pages:,} pages of {size:,} bytes)"
+
+
+@contextmanager
+def proven_beside(path: Path) -> Iterator[None]:
+    """Run the full check beside what is done meanwhile, which counts only if both end well. BadBackup, SourceError.
+
+    SQLite works without Python's lock: they take one core each. Damage is told before what else went wrong by it.
+    """
+    from concurrent.futures import ThreadPoolExecutor  # deferred: most commands check nothing
+
+    stop = Event()
+    with ThreadPoolExecutor(1, "integrity") as pool:
+        checked = pool.submit(integrity, path, stop.is_set)
+        try:
+            try:
+                yield
+            except BadBackup:
+                checked.result()
+                raise
+            checked.result()
+        finally:
+            stop.set()
 
 
 def tables(path: Path) -> tuple[tuple[str, int], ...]:
