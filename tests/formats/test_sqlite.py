@@ -100,6 +100,19 @@ def test_b2_damage_that_a_quick_check_misses_is_found(tmp_path: Path) -> None:
         sqlite.integrity(path)
 
 
+def test_what_is_read_beside_the_check_counts_only_if_it_passes(tmp_path: Path) -> None:
+    path = queue(tmp_path / "queue.db")
+    with sqlite.proven_beside(path):
+        before = sqlite.tables(path)
+    with pytest.raises(LookupError, match="its own"), sqlite.proven_beside(path):
+        raise LookupError("its own")
+    damage_an_index(path)
+    with pytest.raises(BadBackup, match="missing from index"), sqlite.proven_beside(path):
+        assert sqlite.tables(path) == before, "the rows can be read all the same"
+    with pytest.raises(BadBackup, match="missing from index"), sqlite.proven_beside(path):
+        raise BadBackup("what came of it", "")
+
+
 def test_b6_tables_are_discovered_whatever_they_are_called(tmp_path: Path) -> None:
     path = tmp_path / "other.db"
     execute(path, "CREATE TABLE Zebra(a INTEGER PRIMARY KEY AUTOINCREMENT); INSERT INTO Zebra VALUES (NULL), (NULL)")
