@@ -294,7 +294,7 @@ def backup_json(backup: Backup) -> dict[str, Any]:
         "component": backup.component,
         "source": backup.source,
         "key": backup.key,
-        "taken_at": to_builtins(backup.taken_at.replace(microsecond=0)),  # a tenth of the time of `text.stamp`
+        "taken_at": to_builtins(backup.taken_at.astimezone(UTC).replace(microsecond=0)),  # as `stamp`, far sooner
         "size": backup.size,
         "encrypted": backup.encrypted,
         "format": backup.format,

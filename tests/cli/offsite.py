@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from pacs_recover.formats.suffixes import RECORDS
 from tests.cli.shell import Shell, with_site
 from tests.runs.small_site import SmallSite
 from tests.sources.s3_proxy import Fault, Meddle, Request
@@ -21,7 +22,8 @@ def stored(small: SmallSite, component: str) -> Path:
     """The file of the newest good backup of a component."""
     home = Path(yaml.safe_load(small.demo.site_file.read_text())["sources"][0]["path"])
     said = small.demo.good[component].partition("/")[2].partition("@")[0]
-    return next(path for path in (home / component).iterdir() if said in path.name)
+    there = (path for path in (home / component).iterdir() if not path.name.endswith(RECORDS))
+    return next(path for path in there if said in path.name)
 
 
 def upload(small: SmallSite, bucket: Bucket, *components: str, **how: Any) -> dict[str, str]:

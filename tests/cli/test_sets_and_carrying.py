@@ -51,7 +51,8 @@ def test_what_only_the_live_queue_has_is_carried_over_unattended(shell: Shell, s
     assert "carrying messages over" in shell("report", code=0).out
 
 
-def test_a_second_plan_says_how_long_it_will_take_by_the_first_run(shell: Shell) -> None:
+def test_a_second_plan_says_how_long_it_will_take_by_the_first_run(shell: Shell, small: SmallSite) -> None:
+    small.on_start("sleep 0.2\n")  # or it is down for less than is told
     assert "is unknown: no such run went well yet" in shell("plan", "certs", code=0).out
     shell.restored("certs")
     plan, report = shell("plan", "certs", "--json", code=0).json, shell("report", "--json", code=0).json
