@@ -205,11 +205,7 @@ class Tmux:
     def __init__(self, name: str, argv: list[str]) -> None:
         self.name = name
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("TMUX", "TEXTUAL_", "NO_COLOR"))}
-        environment |= {
-            "LANG": "C.UTF-8",
-            "COLUMNS": "80",
-            "LINES": "24",
-        }  # the size at first, as some shells export it
+        environment |= {"LANG": "C.UTF-8"} | {"COLUMNS": "80", "LINES": "24"}  # as some shells export the first size
         line = f"{shlex.join(argv)}; echo EXIT=$?; sleep 100"
         self.call("new-session", "-d", "-x", "80", "-y", "24", line, environment=environment)
 
@@ -246,6 +242,21 @@ class Tmux:
         subprocess.run(["tmux", "-L", self.name, "kill-server"], check=False, capture_output=True)
 
 
+def plan_from_catalog(one: Tmux) -> None:
+    """From the first screen by catalog and preview to a plan of the newest configuration."""
+    one.press("c")
+    one.wait_for("newest first")
+    one.press("/", "config", "Enter")
+    one.wait_for("match config")
+    one.wait_for("GOOD")
+    one.press("Enter")
+    one.wait_for("What restoring it would change")
+    one.press("p")
+    one.wait_for("choose the recovery set")
+    one.press("Enter")
+    one.wait_for("arm: LIVE RESTORE")
+
+
 @pytest.fixture
 def tmux(request: pytest.FixtureRequest) -> Iterator[list[Tmux]]:
     """tmux servers that are ended whatever happens."""
@@ -263,16 +274,7 @@ def test_over_ssh_a_killed_client_leaves_the_run_alone_and_the_next_login_finds_
     with ssh_server(tmp_path) as server:
         tmux.append(one := Tmux(f"pacs-ssh-{os.getpid()}", over_ssh(server, argv)))
         one.wait_for("✓ fresh")
-        one.press("c")
-        one.wait_for("newest first")
-        one.press("/", "config", "Enter")
-        one.wait_for("GOOD")
-        one.press("Enter")
-        one.wait_for("What restoring it would change")
-        one.press("p")
-        one.wait_for("choose the recovery set")
-        one.press("Enter")
-        one.wait_for("arm: LIVE RESTORE")
+        plan_from_catalog(one)
         assert "38;2;" not in one.call("capture-pane", "-p", "-e"), "on a remote terminal it is slow by itself"
         one.press("a")
         one.wait_for("type the site's name")
@@ -293,17 +295,7 @@ def test_over_ssh_a_killed_client_leaves_the_run_alone_and_the_next_login_finds_
 def test_catalog_preview_plan_restore_report_and_a_rollback_in_tmux(small: SmallSite, tmux: list[Tmux]) -> None:
     tmux.append(one := Tmux(f"pacs-{os.getpid()}", command(small.demo.site_file, small.state.path, slow=True)))
     one.wait_for("✓ fresh")
-    one.press("c")
-    one.wait_for("newest first")
-    one.press("/", "config", "Enter")
-    one.wait_for("match config")
-    one.wait_for("GOOD")
-    one.press("Enter")
-    one.wait_for("What restoring it would change")
-    one.press("p")
-    one.wait_for("choose the recovery set")
-    one.press("Enter")
-    one.wait_for("arm: LIVE RESTORE")
+    plan_from_catalog(one)
     one.press("a")
     one.wait_for("type the site's name")
     one.press(small.site.name, "Enter")
