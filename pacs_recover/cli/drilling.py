@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -12,6 +13,7 @@ import click
 from pacs_recover import chart, drilling, recovery_times
 from pacs_recover.authority import Authority
 from pacs_recover.cli import output
+from pacs_recover.cli.asking import ask
 from pacs_recover.cli.context import Context, guarded, interactive, json_option
 from pacs_recover.cli.follow import end
 from pacs_recover.cli.restoring import as_moment
@@ -107,27 +109,26 @@ def _show(made: Made) -> None:
 
 def _go_on() -> None:
     """Interrupted unless the operator says yes."""
-    if _asked("Start the drill? Type yes or no: ").lower() not in ("y", "yes"):
+    if ask("Start the drill? Type yes or no: ").lower() not in ("y", "yes"):
         raise Interrupted("not started: nothing was changed")
 
 
 def _asked_names() -> tuple[str, ...]:
-    return drilling.names(_asked("Who takes part? Names, separated by commas: "))
+    return drilling.names(ask("Who takes part? Names, separated by commas: "))
 
 
-def _ask_afterwards(authority: Authority, following: Following) -> None:
-    """Observations and improvement actions, one a line, into the record."""
+def _ask_afterwards(authority: Authority, following: Following, leaving: Callable[[], bool]) -> None:
+    """Observations and improvement actions, one a line, into the record; what was typed before ctrl-c too."""
     for topic, what in (("observation", "What was observed?"), ("action", "What is to be improved, by whom?")):
         output.say(f"{what} One a line; an empty line ends.")
         texts = []
-        while text := _asked("> "):
-            texts.append(_line(text))
+        with suppress(Interrupted):
+            while text := ask("> ", leaving=leaving):
+                texts.append(_line(text))
         drilling.note(following, topic, texts, authority)  # type: ignore[arg-type]
-
-
-def _asked(question: str) -> str:
-    click.echo(question, err=True, nl=False)
-    return sys.stdin.readline().strip()
+        if leaving():
+            return click.echo(err=True)
+    return None
 
 
 def _line(text: str) -> str:

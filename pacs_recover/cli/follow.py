@@ -43,11 +43,12 @@ def end(
     as_json: bool,
     *,
     ok: tuple[str, ...] = (),
-    afterwards: Callable[[Following], None] | None = None,
+    afterwards: Callable[[Following, Callable[[], bool]], None] | None = None,
 ) -> None:
     """Start and follow a run; leave with its exit code, or 0 where its outcome is one that was asked for (``ok``).
 
-    ``afterwards`` is done with a run that has ended, before its report is shown.
+    ``afterwards`` is done with a run that has ended, before its report is shown; ctrl-c, which it is given too, ends
+    that and not the report.
     """
     with _detaching() as asked:
         following = start()
@@ -72,15 +73,17 @@ def follow(
     following: Following,
     as_json: bool,
     detaching: Callable[[], bool] = lambda: False,
-    afterwards: Callable[[Following], None] | None = None,
+    afterwards: Callable[[Following, Callable[[], bool]], None] | None = None,
 ) -> int:
     """Show a run until it ends; the run's exit code, or 7 where the operator or the reader of the output left it."""
     telling = Telling(following, as_json, detaching)
     try:
         telling.until_over()
         if afterwards and following.ended and not detaching():
-            afterwards(following)
-        return finished(following, as_json) if not detaching() else detached(following.run, as_json)
+            afterwards(following, detaching)
+        if detaching() and not following.over():
+            return detached(following.run, as_json)
+        return finished(following, as_json)
     except BrokenPipeError:
         with suppress(OSError):
             return detached(following.run, False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -13,9 +12,10 @@ import msgspec
 from pacs_recover import arming, front, looks, sets
 from pacs_recover import plan as plans
 from pacs_recover.cli import output
+from pacs_recover.cli.asking import ask
 from pacs_recover.cli.context import Context, guarded, interactive, json_option
 from pacs_recover.cli.follow import end
-from pacs_recover.errors import Interrupted, Refused, UsageError
+from pacs_recover.errors import Refused, UsageError
 from pacs_recover.model import LIVE, Backup
 from pacs_recover.plan import Plan
 from pacs_recover.selection import gaps, moment, select
@@ -210,12 +210,7 @@ def _refuse(armed: Plan) -> None:
 
 def arm(name: str, what: str = "This changes the LIVE SITE.") -> None:
     """Have the operator type the site's name. Refused where it is anything else, Interrupted by ctrl-c."""
-    click.echo(f"{what} Type its name ({safe(name)}) to go on: ", err=True, nl=False)
-    try:
-        typed = sys.stdin.readline()
-    except KeyboardInterrupt:
-        raise Interrupted("not armed: nothing was changed", "") from None
-    if typed.strip() != name:
+    if ask(f"{what} Type its name ({safe(name)}) to go on: ", "not armed: nothing was changed") != name:
         raise Refused(
             "not armed: that is not the site's name; nothing was changed", "type the name as it is shown, to arm it"
         )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from pacs_recover import catalog, thawing
 from pacs_recover.cli import output
+from pacs_recover.cli.asking import ask
 from pacs_recover.cli.context import Context, guarded, interactive, json_option
-from pacs_recover.errors import Interrupted, Refused, UsageError
+from pacs_recover.errors import Refused, UsageError
 from pacs_recover.text import both_times, safe, size
 from pacs_recover.thawing import Offer, Tier
 
@@ -62,10 +61,5 @@ def _print(offer: Offer, *, err: bool = False) -> None:
 
 def _confirm(tier: Tier, days: int) -> None:
     """Have the operator type yes. Refused where it is anything else, Interrupted by ctrl-c."""
-    click.echo(f"Ask for it with tier {tier}, to stay {days} days? Type yes: ", err=True, nl=False)
-    try:
-        typed = sys.stdin.readline()
-    except KeyboardInterrupt:
-        raise Interrupted("nothing was asked for", "") from None
-    if typed.strip() != "yes":
+    if ask(f"Ask for it with tier {tier}, to stay {days} days? Type yes: ", "nothing was asked for") != "yes":
         raise Refused("nothing was asked for", "type yes, in full, to ask for it")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from pacs_recover.cli import output
+from pacs_recover.cli.asking import ask
 from pacs_recover.cli.context import Context, guarded, interactive, json_option, leave
-from pacs_recover.errors import Interrupted, Refused, UsageError
+from pacs_recover.errors import Refused, UsageError
 from pacs_recover.keeping import lag, lifecycle, litestream, litestream_check, reporting, tiers
 from pacs_recover.keeping.lifecycle import Change
 from pacs_recover.keeping.litestream import SETTINGS, VERSIONS, Version
@@ -92,12 +92,7 @@ def _change(context: Context, change: Change, do_it: bool, yes: bool, as_json: b
 
 def _confirm(change: Change) -> None:
     """Have the operator type yes. Refused, Interrupted."""
-    click.echo(f"Give s3://{safe(change.source.bucket)} these rules? Type yes: ", err=True, nl=False)
-    try:
-        typed = sys.stdin.readline()
-    except KeyboardInterrupt:
-        raise Interrupted("nothing was changed", "") from None
-    if typed.strip() != "yes":
+    if ask(f"Give s3://{safe(change.source.bucket)} these rules? Type yes: ") != "yes":
         raise Refused("nothing was changed", "type yes, in full, to do it")
 
 

@@ -168,15 +168,11 @@ class Terminal:
             assert self._read(0.2), f"{text!r} never came, it ended:\n{self.seen}"
         self._told = found + len(text)
 
-    def ends(self, keys: str = "") -> int:
-        """Wait for its end, typing ``keys`` each second until then, as who is impatient does: its exit code."""
+    def ends(self) -> int:
+        """Wait for its end: its exit code."""
         end = time.monotonic() + PATIENCE
-        typed = 0.0
         while self._read(0.2):
             assert time.monotonic() < end, f"it never ended:\n{self.seen}"
-            if keys and time.monotonic() > typed + 1:
-                self.type(keys)
-                typed = time.monotonic()
         return self.process.wait(PATIENCE)
 
     def _read(self, wait: float) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 
 import pytest
 
-from tests.cli.shell import Gate, Shell, is_alive, kill_worker, risky, with_site, worker_pid
+from tests.cli.shell import Gate, Shell, Terminal, environment, is_alive, kill_worker, risky, with_site, worker_pid
 from tests.runs.small_site import SmallSite
 
 NAME = "demo-hospital"
@@ -70,11 +71,34 @@ def test_another_name_arms_nothing(shell: Shell, small: SmallSite, typed: str) -
     assert shell("runs", "--json", code=0).json == {"runs": []}
 
 
+LATE = """
+import os, signal, threading, time
+from pacs_recover.cli.asking import ask
+
+def press():
+    time.sleep(0.5)
+    signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # noted, and no read of the main thread ends by it
+
+threading.Thread(target=press, daemon=True).start()
+ask("? ")
+"""
+
+
+def test_ctrl_c_just_before_the_read_is_not_missed() -> None:
+    terminal = Terminal([sys.executable, "-c", LATE], environment())
+    try:
+        terminal.expect("Interrupted: nothing was changed")
+        assert terminal.ends() == 1
+    finally:
+        terminal.close()
+
+
 def test_ctrl_c_before_arming_is_130_and_nothing_was_changed(shell: Shell, small: SmallSite) -> None:
     before = small.fingerprint()
     with shell.terminal("restore", "config") as terminal:
         terminal.expect(PROMPT)
-        assert terminal.ends("\x03") == 130  # readline misses a signal that comes between its looks
+        terminal.type("\x03")
+        assert terminal.ends() == 130
     assert "nothing was changed" in terminal.seen
     assert "Traceback" not in terminal.seen
     assert (small.fingerprint(), small.calls()) == (before, [])

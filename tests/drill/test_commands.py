@@ -83,6 +83,24 @@ def test_guided_at_a_terminal_it_asks_who_what_was_seen_and_what_is_to_be_done(s
     assert report.as_text(found).count("hard to find") == 1
 
 
+@needs_sandbox
+def test_ctrl_c_at_the_questions_after_a_drill_ends_them_and_what_was_typed_is_kept(
+    shell: Shell, drilled: Drilled
+) -> None:
+    with shell.terminal("drill", "config", "--participant", "Anna") as terminal:
+        terminal.expect("Start the drill?")
+        terminal.type("yes\n")
+        terminal.expect("What was observed?")
+        terminal.type("The key was hard to find\n")
+        terminal.expect("> ")
+        terminal.type("\x03")
+        terminal.expect("DRILL RESTORED in")
+        assert terminal.ends() == 0
+    found = report_of(drilled.context.state.find("latest"))
+    assert found.drill is not None
+    assert (found.drill.observations, found.drill.actions) == (("The key was hard to find",), ())
+
+
 def test_a_guided_drill_that_is_not_confirmed_starts_nothing(shell: Shell, drilled: Drilled) -> None:
     with shell.terminal("drill", "config") as terminal:
         terminal.expect("Who takes part?")
