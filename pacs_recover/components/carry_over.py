@@ -84,7 +84,7 @@ def _foresee(job: Job) -> str:
         held = sqlite_set.copy_live(live, scratch)
         if isinstance(held, Unknown):
             raise RecoverError(f"the live queue cannot be read: {held.reason}", carrying.WITHOUT)
-        return carrying.foresee(_sealed(job), held).sentence()
+        return carrying.foresee(sealed(job), held).sentence()
 
 
 def _copy(job: Job) -> str:
@@ -92,9 +92,9 @@ def _copy(job: Job) -> str:
     fresh, seal = _home(job) / "fresh" / NAME, job.target.sealed("queue")
     places.remove_tree(fresh.parent)
     places.make_directories(fresh.parent)
-    trees.copy(_sealed(job), fresh)
+    trees.copy(sealed(job), fresh)
     if seal is None or trees.digest(fresh)[0] != seal.sha256:
-        raise RecoverError(f"the copy of {safe(_sealed(job))} is not what was verified", "plan again")
+        raise RecoverError(f"the copy of {safe(sealed(job))} is not what was verified", "plan again")
     return f"SHA-256 {seal.sha256[:16]}, as sealed"
 
 
@@ -130,7 +130,7 @@ def _home(job: Job) -> Path:
     return job.target.staging("queue") / HOME
 
 
-def _sealed(job: Job) -> Path:
+def sealed(job: Job) -> Path:
     """What was sealed before the stop, where only we can write."""
     return job.target.staging("queue") / "sealed" / job.look.live["queue"].name
 

@@ -18,7 +18,7 @@ from pacs_recover.formats import replay as replaying
 from pacs_recover.formats.sqlite_set import Unknown
 from pacs_recover.formats.streams import Peeking, Reader
 from pacs_recover.model import Amount, Backup, Fact, Preview, Step
-from pacs_recover.target import places
+from pacs_recover.target import places, trees
 from pacs_recover.text import count, safe
 
 NAME = "queue.db"
@@ -98,8 +98,9 @@ class Queue:
         return sqlite_set.copy_live(live, scratch) if places.identity(live) else None
 
     def prepare(self, job: Job) -> Iterator[Step]:
-        """Unpack, prove, seal."""
+        """Unpack, seal, prove what was sealed: its hash is taken once."""
         yield unpacking(self, job, "Unpack the queue backup and check its hash")
+        yield Step("Give the restored database its owner and make it durable", lambda: self._seal(job))
         yield Step(
             "The restored database passes its integrity check",
             lambda: self._is_sound(job),
@@ -108,7 +109,6 @@ class Queue:
         )
         yield Step("The restored database is a PACS Bridge queue", lambda: self._is_queue(job), kind="check")
         yield Step("List the backup's messages by id, to count them against the stopped queue", lambda: self._list(job))
-        yield Step("Give the restored database its owner and make it durable", lambda: self._seal(job))
         if job.look.carry_over:
             yield from carry_over.before_stop(job)
 
@@ -128,22 +128,23 @@ class Queue:
         staging = job.target.staging("queue")
         places.remove_tree(staging / OUTLINE)
         try:
-            return replaying.outline(staging / NAME, staging / OUTLINE)
+            return replaying.outline(carry_over.sealed(job), staging / OUTLINE)
         except (RecoverError, OSError) as error:
             places.remove_tree(staging / OUTLINE)
             return f"they cannot be listed, so what is sent again will stay unknown: {safe(error)}"
 
     def _is_sound(self, job: Job) -> str:
         """The plan's own check, where these are the bytes that it was done on; else another."""
-        staged, planned = job.target.staging("queue"), job.choices["queue"].content_sha256
-        if planned and self.digest(staged) == planned:
+        database, seal = carry_over.sealed(job), job.target.sealed("queue")
+        planned = job.choices["queue"].content_sha256
+        if planned and seal and seal.sha256 == trees.digest_of(database, planned):
             return f"integrity_check: ok when it was planned, and these are the same bytes, SHA-256 {planned[:16]}"
-        return sqlite.integrity(staged / NAME)
+        return sqlite.integrity(database)
 
     def _is_queue(self, job: Job) -> str:
-        staged = job.target.staging("queue") / NAME
-        queue_db.must_be_queue(staged)
-        return ", ".join(f"{safe(name)}: {count(rows, 'row')}" for name, rows in sqlite.tables(staged))
+        database = carry_over.sealed(job)
+        queue_db.must_be_queue(database)
+        return ", ".join(f"{safe(name)}: {count(rows, 'row')}" for name, rows in sqlite.tables(database))
 
     def _seal(self, job: Job) -> str:
         staging = job.target.staging("queue")

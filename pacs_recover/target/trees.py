@@ -6,12 +6,12 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from pacs_recover.errors import RecoverError
 from pacs_recover.target import places
@@ -83,8 +83,17 @@ def digest(top: Path) -> tuple[str, int]:
 
 def digest_in(parent: int, name: str) -> tuple[str, int]:
     """As ``digest``, in an open directory."""
+    return _digest(_walk(parent, name, ".", True))
+
+
+def digest_of(file: Path, sha256: str) -> str:
+    """What ``digest`` says of a file where its content has this SHA-256: it is not read for that. OSError."""
+    return _digest(structs.replace(entry, sha256=sha256) for entry in entries(file, hashed=False))[0]
+
+
+def _digest(of: Iterable[Entry]) -> tuple[str, int]:
     total, size = hashlib.sha256(), 0
-    for entry in _walk(parent, name, ".", True):
+    for entry in of:
         total.update(f"{entry.name!r} {entry.kind} {entry.mode:o} {entry.size} {entry.sha256}\n".encode())
         size += entry.size
     return total.hexdigest(), size

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pacs_recover import worker
-from pacs_recover.events import Began, Effect, Ended
+from pacs_recover.events import Began, Effect, Ended, Failed
 from pacs_recover.journal import Journal
 from pacs_recover.plan import Plan
 from pacs_recover.target import places, trees
@@ -206,3 +206,23 @@ def test_a_backup_that_is_exchanged_after_the_plan_is_refused(small: SmallSite) 
     assert code in (5, 6)
     assert outcome(run).outcome == "failed_untouched"
     assert small.calls() == []
+
+
+def test_a_database_that_changes_once_it_is_unpacked_is_checked_anew_and_refused(
+    small: SmallSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, plan, own = small.fingerprint(), small.plan(small.demo.good["queue"]), trees.own
+
+    def changed(top: Path, *args: Any) -> None:
+        if top.name == small.queue.name:
+            with top.open("r+b") as database:
+                database.seek(4096)
+                database.write(bytes(4096))
+        own(top, *args)
+
+    monkeypatch.setattr(trees, "own", changed)
+    code, run = small.restore(plan)
+    assert (code, outcome(run).outcome) == (6, "failed_untouched")
+    failed = next(event for event in events_of(run) if isinstance(event, Failed))
+    assert "queue.db is not a sound SQLite database" in failed.evidence
+    assert (small.fingerprint(), small.calls()) == (before, [])

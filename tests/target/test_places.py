@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -117,6 +118,13 @@ def test_a_digest_sees_content_names_and_modes(tmp_path: Path) -> None:
     third = trees.digest(tree)
     (tree / "b").write_text("b")
     assert len({first, second, third, trees.digest(tree)}) == 4
+
+
+def test_a_digest_is_told_from_a_hash_that_is_known(tmp_path: Path) -> None:
+    (database := tmp_path / "queue.db").write_bytes(b"rows")
+    database.chmod(0o600)
+    assert trees.digest_of(database, hashlib.sha256(b"rows").hexdigest()) == trees.digest(database)[0]
+    assert trees.digest_of(database, hashlib.sha256(b"rowz").hexdigest()) != trees.digest(database)[0]
 
 
 def test_modes_are_given_by_name(tmp_path: Path) -> None:
