@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import select
+import signal
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import click
 
@@ -15,15 +16,30 @@ LOOK = 0.2
 
 
 def ask(question: str, stopped: str = "nothing was changed", leaving: Callable[[], bool] = lambda: False) -> str:
-    """What the operator types, without the space around it. Interrupted, saying ``stopped``, by ctrl-c or ``leaving``.
-
-    A read that waits by itself misses the ctrl-c that comes just before it, and would wait for another.
-    """
+    """What the operator types, as ``read_line`` has it. Interrupted, saying ``stopped``, by ctrl-c or ``leaving``."""
     click.echo(question, err=True, nl=False)
     try:
-        while not select.select([sys.stdin], [], [], LOOK)[0]:
-            if leaving():
-                raise Interrupted(stopped)
-        return sys.stdin.readline().strip()
+        return read_line(leaving)
     except KeyboardInterrupt:
         raise Interrupted(stopped) from None
+
+
+def read_line(leaving: Callable[[], bool]) -> str:
+    """The next line that is typed, without the space around it. KeyboardInterrupt by ctrl-c, and once ``leaving``.
+
+    A read that begins just after ctrl-c waits on as if it had not come, and what was typed before it is gone: the alarm
+    ends each read every ``LOOK`` seconds, and Python goes on with it where nothing was pressed meanwhile.
+    """
+
+    def look(*_: Any) -> None:
+        if leaving():
+            raise KeyboardInterrupt
+        signal.setitimer(signal.ITIMER_REAL, LOOK)
+
+    before = signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, LOOK)
+    try:
+        return sys.stdin.readline().strip()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -18,6 +18,7 @@ import msgspec
 from pacs_recover import pace, report
 from pacs_recover.authority import Authority
 from pacs_recover.cli import output
+from pacs_recover.cli.asking import read_line
 from pacs_recover.cli.context import interactive, leave, program_for
 from pacs_recover.errors import RecoverError
 from pacs_recover.events import AnyEvent, Asked, Began, Effect, Ended, Failed, Handed, Progress, Sealed, Undone
@@ -221,7 +222,8 @@ class Telling:
             ready, _, _ = select.select([sys.stdin], [], [], PATIENCE)
             if ready:
                 self._answered.add(asked.question)
-                self._answer(sys.stdin.readline())
+                with suppress(KeyboardInterrupt):  # then it is being left, which the loops see
+                    self._answer(read_line(self.detaching))
                 break
             for event in self.following.more():
                 click.echo(err=True)
@@ -233,7 +235,7 @@ class Telling:
 
     def _answer(self, typed: str) -> None:
         try:
-            self.following.answer(typed.strip().lower() in ("y", "yes"), operator(), Authority())
+            self.following.answer(typed.lower() in ("y", "yes"), operator(), Authority())
         except RecoverError as problem:
             output.error(problem, False)
 

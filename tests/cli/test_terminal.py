@@ -72,22 +72,26 @@ def test_another_name_arms_nothing(shell: Shell, small: SmallSite, typed: str) -
 
 
 LATE = """
-import os, signal, threading, time
+import signal, sys, threading, time
 from pacs_recover.cli.asking import ask
 
 def press():
     time.sleep(0.5)
     signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # noted, and no read of the main thread ends by it
 
+seen = []
+if sys.argv[1] == "noted":
+    signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
 threading.Thread(target=press, daemon=True).start()
-ask("? ")
+ask("? ", "left alone", lambda: bool(seen))
 """
 
 
-def test_ctrl_c_just_before_the_read_is_not_missed() -> None:
-    terminal = Terminal([sys.executable, "-c", LATE], environment())
+@pytest.mark.parametrize("handled", ["raised", "noted"])
+def test_ctrl_c_just_before_the_read_is_not_missed(handled: str) -> None:
+    terminal = Terminal([sys.executable, "-c", LATE, handled], environment())
     try:
-        terminal.expect("Interrupted: nothing was changed")
+        terminal.expect("Interrupted: left alone")
         assert terminal.ends() == 1
     finally:
         terminal.close()
