@@ -127,8 +127,8 @@ def _ask_afterwards(authority: Authority, following: Following, leaving: Callabl
                 texts.append(_line(text))
         drilling.note(following, topic, texts, authority)  # type: ignore[arg-type]
         if leaving():
-            return click.echo(err=True)
-    return None
+            click.echo(err=True)
+            break
 
 
 def _line(text: str) -> str:
