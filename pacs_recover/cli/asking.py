@@ -21,6 +21,7 @@ def ask(question: str, stopped: str = "nothing was changed", leaving: Callable[[
     try:
         return read_line(leaving)
     except KeyboardInterrupt:
+        click.echo(err=True)  # what is said of it begins a line of its own
         raise Interrupted(stopped) from None
 
 

@@ -127,7 +127,6 @@ def _ask_afterwards(authority: Authority, following: Following, leaving: Callabl
                 texts.append(_line(text))
         drilling.note(following, topic, texts, authority)  # type: ignore[arg-type]
         if leaving():
-            click.echo(err=True)
             break
 
 
